@@ -1,0 +1,31 @@
+"""Density estimators that Gaussianize: one invertible map, from a table to normals.
+
+The public names are imported when first used: ``import skgauss`` does not import JAX.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skgauss.glow import GlowGaussianizer as GlowGaussianizer
+
+__version__ = "0.1.0"
+
+_HOMES = {"GlowGaussianizer": "skgauss.glow"}
+_MODULES = ("bijections", "marginals")
+
+__all__ = ["GlowGaussianizer", "bijections", "marginals"]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"skgauss.{name}")
+    raise AttributeError(f"module 'skgauss' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,253 @@
+"""What all Gaussianizers share: from one invertible map come features, density and samples."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    DensityMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+import skgauss
+from skgauss._validation import all_or_nothing, numpy_generator, validate_latents, validate_rows
+from skgauss.diagnosis import Diagnosis, diagnose
+from skgauss.exceptions import InconsistentVersionWarning
+
+__all__ = ["BaseGaussianizer"]
+
+_BLOCKS_PER_TASK = 16
+
+
+class BaseGaussianizer(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
+):
+    """Base of the estimators that learn an invertible map to independent standard normals.
+
+    A subclass implements three methods on validated rows:
+
+    - ``_fit(X, sample_weight)``: learn the map; `sample_weight` may be None;
+    - ``_forward(X) -> (Z, log_det)``: the map of a float64 block of at most ``_block_size``
+      rows, with the logarithm of its Jacobian determinant per row;
+    - ``_inverse(Z) -> X``: the way back.
+
+    Everything else follows from these, so that there is one density, that of the map.
+    """
+
+    _block_size = 1024
+
+    n_jobs: int | None
+
+    def _fit(self, X: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        raise TypeError(f"{type(self).__name__} does not define _fit")
+
+    def _forward(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        raise TypeError(f"{type(self).__name__} does not define _forward")
+
+    def _inverse(self, Z: np.ndarray) -> np.ndarray:
+        raise TypeError(f"{type(self).__name__} does not define _inverse")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn the map from a table to independent standard normals.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Numbers, finite; at least two rows.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Frequencies: a row of weight k counts as k rows, one of weight 0 as absent.
+
+        Returns
+        -------
+        self : object
+            If anything fails, or is interrupted, `self` is left as it was.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, the table or the weights are not as described; the message names
+            the parameter or the column.
+        """
+        with all_or_nothing(self):
+            self._validate_params()
+            X, sample_weight = validate_rows(self, X, sample_weight, reset=True)
+            self._fit(X, sample_weight)
+        return self
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_features_in_
+
+    def _blocks(self, function: Callable, X: np.ndarray) -> Iterator[tuple[slice, Any]]:
+        """Apply `function` to float64 blocks of rows, ``n_jobs`` at a time, in order."""
+        rows_per_task = self._block_size * _BLOCKS_PER_TASK
+
+        def evaluate(task):
+            starts = range(task.start, task.stop, self._block_size)
+            slices = [slice(i, min(i + self._block_size, task.stop)) for i in starts]
+            return [(part, function(np.asarray(X[part], np.float64))) for part in slices]
+
+        tasks = [
+            slice(start, min(start + rows_per_task, len(X)))
+            for start in range(0, len(X), rows_per_task)
+        ]
+        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
+        for results in parallel(delayed(evaluate)(task) for task in tasks):
+            yield from results
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Map rows to independent standard normals.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+
+        Returns
+        -------
+        Z : array of shape (n_rows, n_features)
+            In the precision of `X`.
+        """
+        check_is_fitted(self)
+        X, _ = validate_rows(self, X, reset=False)
+        Z = np.empty(X.shape, X.dtype)
+        for part, (z, _) in self._blocks(self._forward, X):
+            Z[part] = z
+        return Z
+
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """Map latents back to rows.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_rows, n_features)
+            Latents, as `transform` returns them.
+
+        Returns
+        -------
+        X : array of shape (n_rows, n_features)
+            In the precision of `Z`.
+
+        Raises
+        ------
+        ValueError
+            If the number of columns, or a frame's column names, are not those of `transform`.
+        """
+        check_is_fitted(self)
+        Z = validate_latents(Z, self._n_features_out, self.get_feature_names_out())
+        X = np.empty(Z.shape, Z.dtype)
+        for part, x in self._blocks(self._inverse, Z):
+            X[part] = x
+        return X
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Log-density of every row, in nats, in the units of `X`.
+
+        Rescaling a column by c shifts it by ``-log|c|``: a log-density ranks rows in the
+        coordinates that the table is given in.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+
+        Returns
+        -------
+        log_density : array of float64 of shape (n_rows,)
+        """
+        check_is_fitted(self)
+        X, _ = validate_rows(self, X, reset=False)
+        log_density = np.empty(len(X))
+        for part, (z, log_det) in self._blocks(self._forward, X):
+            log_density[part] = log_det - 0.5 * np.sum(z**2 + math.log(2 * math.pi), axis=1)
+        return log_density
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log-likelihood per row, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_rows,), default=None
+
+        Returns
+        -------
+        score : float
+        """
+        check_is_fitted(self)
+        X, sample_weight = validate_rows(self, X, sample_weight, reset=False)
+        return float(np.average(self.score_samples(X), weights=sample_weight))
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
+        """Draw new rows from the learned density.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        X : array of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        rng = numpy_generator(random_state)
+        return self.inverse_transform(rng.standard_normal((n_samples, self.n_features_in_)))
+
+    def diagnose(self, X: Any) -> Diagnosis:
+        """Tell how good the map is on rows that it was not fitted on.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Held-out rows, at least two.
+
+        Returns
+        -------
+        diagnosis : skgauss.diagnosis.Diagnosis
+            Normality per latent, remaining dependence, largest round-trip error, share of
+            rows outside the training range. It prints as a table.
+        """
+        check_is_fitted(self)
+        X, _ = validate_rows(self, X, reset=False)
+        X = np.asarray(X, np.float64)
+        Z = self.transform(X)
+        return diagnose(X, Z, self.inverse_transform(Z), self.data_min_, self.data_max_)
+
+    def _note_range(self, X: np.ndarray) -> None:
+        """Keep the range of the training rows, for `diagnose`."""
+        self.data_min_ = np.asarray(X.min(axis=0), np.float64)
+        self.data_max_ = np.asarray(X.max(axis=0), np.float64)
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_skgauss_version": skgauss.__version__}
+
+    def __setstate__(self, state):
+        version = state.pop("_skgauss_version", None)
+        if version != skgauss.__version__:
+            warnings.warn(
+                f"This {type(self).__name__} was saved by skgauss {version} and is loaded by "
+                f"skgauss {skgauss.__version__}: its results may differ. Fit it again, or "
+                "install the version that saved it.",
+                InconsistentVersionWarning,
+                stacklevel=2,
+            )
+        super().__setstate__(state)

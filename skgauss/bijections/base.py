@@ -1,0 +1,305 @@
+"""What every trainable layer is: the `Bijection` contract, `Chain`, and what is held fixed.
+
+A layer is a frozen dataclass registered as a JAX pytree. Its fields are of three kinds:
+
+- *trainable* (the default): arrays or further modules; the leaves of the pytree;
+- *fixed* (`fixed`): arrays that no optimiser may touch, such as a permutation; they are not
+  leaves, so neither a gradient nor weight decay reaches them;
+- *static* (`static`): plain configuration, part of the type as far as JAX is concerned.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Self, TypeVar, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["Bijection", "Chain", "Module", "combine", "fixed", "partition", "register", "static"]
+
+Array = Any
+M = TypeVar("M", bound="Module")
+
+
+def fixed(**kwargs) -> Any:
+    """Dataclass field for arrays that are part of the map but never trained."""
+    return dataclasses.field(metadata={"kind": "fixed"}, **kwargs)
+
+
+def static(**kwargs) -> Any:
+    """Dataclass field for hashable configuration."""
+    return dataclasses.field(metadata={"kind": "static"}, **kwargs)
+
+
+class _Fixed:
+    """A fixed array as pytree metadata: compared by value, so that ``jit`` can key on it."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        if self.value is None or other.value is None:
+            return self.value is other.value
+        return np.array_equal(np.asarray(self.value), np.asarray(other.value))
+
+    def __hash__(self):
+        return hash(None if self.value is None else np.asarray(self.value).tobytes())
+
+
+def _fields(module_type: type, kind: str) -> tuple[str, ...]:
+    fields: tuple[dataclasses.Field, ...] = dataclasses.fields(module_type)
+    return tuple(f.name for f in fields if f.metadata.get("kind", "trainable") == kind)
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(fixed, static))
+def register(module_type: type[M]) -> type[M]:
+    """Make a class a frozen dataclass and a JAX pytree (class decorator)."""
+    module_type = dataclasses.dataclass(frozen=True, eq=False)(module_type)
+    trainable = _fields(module_type, "trainable")
+    held, config = _fields(module_type, "fixed"), _fields(module_type, "static")
+
+    def metadata(module):
+        return (
+            tuple(_Fixed(getattr(module, name)) for name in held),
+            tuple(getattr(module, name) for name in config),
+        )
+
+    def flatten(module):
+        return tuple(getattr(module, name) for name in trainable), metadata(module)
+
+    def flatten_with_keys(module):
+        keys = map(jax.tree_util.GetAttrKey, trainable)
+        children = (getattr(module, name) for name in trainable)
+        return tuple(zip(keys, children, strict=True)), metadata(module)
+
+    def unflatten(aux, children):
+        module = object.__new__(module_type)
+        module.__dict__.update(zip(trainable, children, strict=True))
+        module.__dict__.update(zip(held, (f.value for f in aux[0]), strict=True))
+        module.__dict__.update(zip(config, aux[1], strict=True))
+        return module
+
+    jax.tree_util.register_pytree_with_keys(module_type, flatten_with_keys, unflatten, flatten)
+    return module_type
+
+
+class Module:
+    """A node of the parameter tree: a bijection or a part of one."""
+
+
+def _map_fixed(node, function):
+    """Rebuild `node` with `function` applied to every fixed array, in a stable order."""
+    if isinstance(node, tuple):
+        return tuple(_map_fixed(item, function) for item in node)
+    if not isinstance(node, Module):
+        return node
+    held = {name: function(getattr(node, name)) for name in _fields(type(node), "fixed")}
+    inner = {
+        name: _map_fixed(getattr(node, name), function) for name in _fields(type(node), "trainable")
+    }
+    return dataclasses.replace(node, **held, **inner)  # type: ignore[type-var]
+
+
+def partition(module: M) -> tuple[M, list[Array]]:
+    """Split a module into its trainable part and its fixed arrays.
+
+    A jitted function that takes the two apart is compiled once for a configuration, whatever
+    the values held fixed; `combine` puts them together again.
+
+    Parameters
+    ----------
+    module : Module
+        Any layer.
+
+    Returns
+    -------
+    params : Module
+        The same module with ``None`` in place of every fixed array.
+    held : list of arrays
+        The fixed arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.bijections import Permutation
+    >>> from skgauss.bijections.base import combine, partition
+    >>> params, held = partition(Permutation(np.array([1, 0])))
+    >>> params.permutation is None, held
+    (True, [array([1, 0])])
+    >>> combine(params, held).transform(np.array([3.0, 4.0])).tolist()
+    [4.0, 3.0]
+    """
+    held: list[Array] = []
+
+    def take(value):
+        held.append(value)
+
+    return _map_fixed(module, take), held
+
+
+def combine(params: M, held: list[Array]) -> M:
+    """Undo `partition`.
+
+    Parameters
+    ----------
+    params : Module
+        A module whose fixed arrays were taken out.
+    held : list of arrays
+        These arrays, in the order in which `partition` returned them.
+
+    Returns
+    -------
+    module : Module
+        The whole module.
+    """
+    remaining = iter(held)
+    return _map_fixed(params, lambda _: next(remaining))
+
+
+def broadcast_channels(values: Array, x: Array) -> Array:
+    """Give per-channel `values` of shape (C,) the trailing axes of `x`, of shape (C, ...)."""
+    return jnp.reshape(values, jnp.shape(values) + (1,) * (jnp.ndim(x) - 1))
+
+
+def no_log_det(x: Array) -> Array:
+    """Return a log-determinant of zero at every position of `x`."""
+    return jnp.zeros(jnp.shape(x)[1:], jnp.result_type(x, float))
+
+
+class Bijection(Module):
+    """An invertible map of events, with the logarithm of its Jacobian determinant.
+
+    An event is a vector of shape (C,) or a feature map of shape (C, H, W). For a map the same
+    layer is applied at every position, and the layer itself adds up the log-determinant over
+    the H*W positions. Batches go through ``jax.vmap``.
+
+    A subclass implements two methods for arrays of shape (C, *positions), any number of
+    trailing axes: ``_forward(x) -> (z, log_det)`` and ``_inverse(z) -> (x, log_det)``, whose
+    ``log_det`` has the shape of the positions. A table of rows is then one wide feature map,
+    ``rows.T``, which is how the estimators evaluate a layer on many rows at once.
+    """
+
+    def _forward(self, x: Array) -> tuple[Array, Array]:
+        raise TypeError(f"{type(self).__name__} does not define _forward")
+
+    def _inverse(self, z: Array) -> tuple[Array, Array]:
+        raise TypeError(f"{type(self).__name__} does not define _inverse")
+
+    def transform(self, x: Array) -> Array:
+        """Map an event.
+
+        Parameters
+        ----------
+        x : array of shape (C,) or (C, H, W)
+
+        Returns
+        -------
+        z : array of the same shape
+        """
+        return self._forward(jnp.asarray(x))[0]
+
+    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """Map an event, and give ``log|det dz/dx|``.
+
+        Parameters
+        ----------
+        x : array of shape (C,) or (C, H, W)
+
+        Returns
+        -------
+        z : array of the same shape
+        log_det : array of shape ()
+            In nats, summed over the positions of a feature map.
+        """
+        z, log_det = self._forward(jnp.asarray(x))
+        return z, jnp.sum(log_det)
+
+    def inverse(self, z: Array) -> Array:
+        """Map an event back.
+
+        Parameters
+        ----------
+        z : array of shape (C,) or (C, H, W)
+
+        Returns
+        -------
+        x : array of the same shape
+        """
+        return self._inverse(jnp.asarray(z))[0]
+
+    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """Map an event back, and give ``log|det dx/dz|``.
+
+        Parameters
+        ----------
+        z : array of shape (C,) or (C, H, W)
+
+        Returns
+        -------
+        x : array of the same shape
+        log_det : array of shape ()
+            In nats: minus the forward map's at `x`.
+        """
+        x, log_det = self._inverse(jnp.asarray(z))
+        return x, jnp.sum(log_det)
+
+    def astype(self, dtype) -> Self:
+        """Cast every floating array of the layer, fixed ones included.
+
+        Parameters
+        ----------
+        dtype : dtype
+            ``float32`` or ``float64`` (the latter under ``jax.enable_x64``).
+
+        Returns
+        -------
+        bijection : Bijection
+            The same map in the other precision, with NumPy arrays.
+        """
+
+        def cast(leaf):
+            leaf = np.asarray(leaf)
+            return leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf
+
+        params, held = partition(self)
+        return combine(jax.tree.map(cast, params), [cast(value) for value in held])
+
+
+@register
+class Chain(Bijection):
+    """Apply bijections one after the other; their log-determinants add.
+
+    Cost and invertibility are those of the parts.
+
+    Parameters
+    ----------
+    bijections : tuple of Bijection
+        In the order of `transform`.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from skgauss.bijections import ActNorm, Chain, Permutation
+    >>> chain = Chain((ActNorm.init(2), Permutation(jnp.array([1, 0]))))
+    >>> z, log_det = chain.transform_and_log_det(jnp.array([1.0, 2.0]))
+    >>> z.round(3).tolist(), round(float(log_det), 3)
+    ([2.885, 1.443], 0.733)
+    """
+
+    bijections: tuple[Bijection, ...]
+
+    def _forward(self, x):
+        log_det = no_log_det(x)
+        for bijection in self.bijections:
+            x, increment = bijection._forward(x)
+            log_det = log_det + increment
+        return x, log_det
+
+    def _inverse(self, z):
+        log_det = no_log_det(z)
+        for bijection in reversed(self.bijections):
+            z, increment = bijection._inverse(z)
+            log_det = log_det + increment
+        return z, log_det

@@ -1,0 +1,107 @@
+"""The network that turns one half of the channels into the parameters for the other half."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from skgauss.bijections.base import Array, Module, broadcast_channels, register
+from skgauss.bijections.random import generator
+
+__all__ = ["MLP", "weight_decay_mask"]
+
+_INPUT_BOUND = 6.0
+
+
+@register
+class MLP(Module):
+    """Multi-layer perceptron over the channels, applied at every position.
+
+    Inputs are squashed to (-6, 6) by ``6 tanh(x / 6)``, near the identity for standardised
+    values, so that a far outlier meets the network where it was trained. The last layer
+    starts at zero. Without inputs the network is its last bias: an unconditional parameter.
+
+    Parameters
+    ----------
+    weights : tuple of arrays of shape (n_out, n_in)
+    biases : tuple of arrays of shape (n_out,)
+
+    Examples
+    --------
+    >>> import jax
+    >>> from skgauss.bijections import MLP
+    >>> network = MLP.init(jax.random.key(0), 2, 3, hidden_layer_sizes=(16,))
+    >>> network(jax.numpy.ones(2)).tolist()
+    [0.0, 0.0, 0.0]
+    """
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+
+    @classmethod
+    def init(
+        cls, key: Array, n_inputs: int, n_outputs: int, *, hidden_layer_sizes: tuple[int, ...]
+    ) -> MLP:
+        """Draw hidden layers after He et al. (2015) and set the last layer to zero.
+
+        Parameters
+        ----------
+        key : JAX random key
+        n_inputs, n_outputs : int
+        hidden_layer_sizes : tuple of int
+            Units per hidden layer.
+
+        Returns
+        -------
+        network : MLP
+        """
+        rng = generator(key)
+        sizes = (n_inputs, *hidden_layer_sizes) if n_inputs else (0,)
+        hidden = [
+            rng.standard_normal((n_out, n_in)) * np.sqrt(2 / n_in)
+            for n_in, n_out in itertools.pairwise(sizes)
+        ]
+        weights = (*hidden, np.zeros((n_outputs, sizes[-1])))
+        biases = (np.zeros(len(weight)) for weight in weights)
+        return cls(tuple(map(jnp.asarray, weights)), tuple(map(jnp.asarray, biases)))
+
+    def __call__(self, x: Array) -> Array:
+        """Evaluate the network.
+
+        Parameters
+        ----------
+        x : array of shape (n_inputs, ...)
+
+        Returns
+        -------
+        y : array of shape (n_outputs, ...)
+        """
+        h = _INPUT_BOUND * jnp.tanh(x / _INPUT_BOUND)
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            h = jnp.tensordot(weight, h, 1)
+            h = jax.nn.silu(h + broadcast_channels(bias, h))
+        h = jnp.tensordot(self.weights[-1], h, 1)
+        return h + broadcast_channels(self.biases[-1], h)
+
+
+def weight_decay_mask(params: Any) -> Any:
+    """Mark what weight decay applies to: the weights of the conditioners, nothing else.
+
+    Parameters
+    ----------
+    params : pytree of layers
+
+    Returns
+    -------
+    mask : pytree of bool
+        Of the structure of `params`, as ``optax.add_decayed_weights`` takes it.
+    """
+
+    def is_weight(path, _):
+        return any(getattr(entry, "name", None) == "weights" for entry in path)
+
+    return jax.tree_util.tree_map_with_path(is_weight, params)

@@ -1,0 +1,98 @@
+"""Fitted maps of every column by itself, which a flow starts from and does not train."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from skgauss.bijections.base import Array, Bijection, broadcast_channels, fixed, register
+from skgauss.spline import TailedSpline, tailed_forward, tailed_inverse
+
+__all__ = ["FixedAffine", "FixedSpline"]
+
+
+@register
+class FixedAffine(Bijection):
+    """Standardisation that is not trained, ``z = (x - loc) / scale``.
+
+    Map, inverse and log-determinant, ``-sum(log(scale))`` at every position, cost O(C).
+    Invertible for positive scales.
+
+    Parameters
+    ----------
+    loc, scale : array of shape (C,)
+        Fixed.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from skgauss.bijections import FixedAffine
+    >>> FixedAffine(jnp.array([1.0]), jnp.array([2.0])).transform(jnp.array([5.0])).tolist()
+    [2.0]
+    """
+
+    loc: Array = fixed()
+    scale: Array = fixed()
+
+    def _log_det(self, x):
+        return jnp.broadcast_to(-jnp.sum(jnp.log(jnp.asarray(self.scale))), x.shape[1:])
+
+    def _forward(self, x):
+        z = (x - broadcast_channels(self.loc, x)) / broadcast_channels(self.scale, x)
+        return z, self._log_det(x)
+
+    def _inverse(self, z):
+        x = z * broadcast_channels(self.scale, z) + broadcast_channels(self.loc, z)
+        return x, -self._log_det(z)
+
+
+@register
+class FixedSpline(Bijection):
+    """Monotone spline of every channel through given knots, with a law for each tail.
+
+    Map, inverse (closed form) and log-determinant cost O(n_knots C). Invertible because knots
+    and images increase and slopes are positive. `skgauss.marginals.SplineMarginal` fits it.
+
+    Parameters
+    ----------
+    x, z, slope : array of shape (C, n_knots)
+        Fixed. Knots in increasing order, their images, and the derivative there.
+    tail_law : array of int of shape (C, 2)
+        Fixed. Law of the lower and the upper tail, see `skgauss.tails`.
+    tail_parameter : array of shape (C, 2)
+        Fixed. Its parameter.
+
+    References
+    ----------
+    Gregory & Delbourgo (1982), Piecewise rational quadratic interpolation to monotonic data,
+    IMA Journal of Numerical Analysis 2(2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.bijections import FixedSpline
+    >>> from skgauss.marginals import SplineMarginal
+    >>> x = np.random.default_rng(0).exponential(size=(1000, 1))
+    >>> layer = FixedSpline(*SplineMarginal().fit(x).spline_)
+    >>> abs(round(float(layer.transform(np.log([2.0]))[0]), 1))  # the median
+    0.0
+    """
+
+    x: Array = fixed()
+    z: Array = fixed()
+    slope: Array = fixed()
+    tail_law: Array = fixed()
+    tail_parameter: Array = fixed()
+
+    @property
+    def _spline(self):
+        return TailedSpline(
+            *map(jnp.asarray, (self.x, self.z, self.slope, self.tail_law, self.tail_parameter))
+        )
+
+    def _forward(self, x):
+        z, log_slope = tailed_forward(self._spline, x.reshape(len(x), -1), jnp)
+        return z.reshape(x.shape), jnp.sum(log_slope.reshape(x.shape), axis=0)
+
+    def _inverse(self, z):
+        x = tailed_inverse(self._spline, z.reshape(len(z), -1), jnp).reshape(z.shape)
+        return x, -self._forward(x)[1]

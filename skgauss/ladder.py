@@ -1,0 +1,74 @@
+"""The defaults that adapt to the number of rows: a ladder of a few fixed configurations."""
+
+from __future__ import annotations
+
+import dataclasses
+
+__all__ = ["LADDER", "Configuration", "configuration", "ladder_table"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """What "auto" means on one rung; see `skgauss.GlowGaussianizer` for the parameters."""
+
+    n_steps: int
+    hidden_layer_sizes: tuple[int, ...]
+    alpha: float
+    learning_rate_init: float
+    batch_size: int
+    max_iter: int
+    n_iter_no_change: int
+    head: str = "spline"
+
+
+LADDER = (
+    (100, Configuration(2, (16,), 1e-1, 5e-3, 512, 20, 10, "affine")),
+    (500, Configuration(2, (16,), 1e-1, 5e-3, 512, 30, 10)),
+    (2_000, Configuration(4, (32,), 1e-1, 5e-3, 512, 40, 10)),
+    (10_000, Configuration(6, (32, 32), 1e-1, 1e-2, 512, 60, 20)),
+    (50_000, Configuration(8, (64, 64), 1e-2, 1e-2, 512, 60, 20)),
+    (float("inf"), Configuration(8, (64, 64), 1e-3, 1e-2, 512, 40, 20)),
+)
+
+
+def configuration(n_rows: float) -> Configuration:
+    """Return the configuration for a table of `n_rows` rows (the sum of their weights).
+
+    Parameters
+    ----------
+    n_rows : float
+
+    Returns
+    -------
+    configuration : Configuration
+
+    Examples
+    --------
+    >>> from skgauss.ladder import configuration
+    >>> configuration(150).n_steps, configuration(20_000).n_steps
+    (2, 8)
+    """
+    return next(rung for limit, rung in LADDER if n_rows < limit)
+
+
+def ladder_table(indent: int = 4) -> str:
+    """Return the ladder as a reStructuredText table for a docstring.
+
+    Parameters
+    ----------
+    indent : int, default=4
+        Spaces before every line but the first.
+
+    Returns
+    -------
+    table : str
+    """
+    names = [field.name for field in dataclasses.fields(Configuration)]
+    rows = [["rows below", *names]]
+    for limit, rung in LADDER:
+        label = "any" if limit == float("inf") else f"{limit:,}"
+        rows.append([label, *(str(getattr(rung, name)) for name in names)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = "  ".join("=" * width for width in widths)
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return ("\n" + " " * indent).join([rule, lines[0], rule, *lines[1:], rule])

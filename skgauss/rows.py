@@ -1,0 +1,255 @@
+"""From a table to what a flow's steps are trained on: canonical rows, a head, noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.covariance import ledoit_wolf_shrinkage
+
+from skgauss.bijections import Chain, FixedAffine, FixedSpline
+from skgauss.marginals import SplineMarginal
+from skgauss.spline import TailedSpline, tailed_forward
+from skgauss.training import Rows
+
+__all__ = [
+    "FULL_BATCH",
+    "INIT_ROWS",
+    "Table",
+    "canonical_rows",
+    "fit_head",
+    "head_forward",
+    "noise_scale",
+    "pad_rows",
+    "split_rows",
+]
+
+FULL_BATCH = 512  # rows; below, one batch holds the table
+INIT_ROWS = 4096  # that ActNorm sees
+_CACHE_BYTES = 1 << 28
+_MIN_ROWS_TO_SPLIT = 100
+_MAX_HELD_OUT = 10_000
+_BLOCK = 1 << 15
+_NOISE_BELOW = 2_000  # rows
+_SINGULAR = 1e-6
+_SINGULAR_NOISE = 1e-3
+
+
+def canonical_rows(X: np.ndarray, sample_weight: np.ndarray | None):
+    """Drop rows of weight zero and, in a small table, merge equal rows and sort them.
+
+    A table that fits one batch is trained on without any choice of rows, so that after this
+    the weight k and k copies are the same input, bit by bit.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+    sample_weight : array of shape (n_rows,) or None
+
+    Returns
+    -------
+    X : array of shape (n_kept, n_features)
+    weight : array of shape (n_kept,)
+    """
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    if not weight.all():
+        X, weight = X[weight > 0], weight[weight > 0]
+    if len(X) <= FULL_BATCH or weight.sum() <= FULL_BATCH:
+        X, index = np.unique(np.asarray(X) + 0.0, axis=0, return_inverse=True)
+        weight = np.bincount(index.ravel(), weight)
+    return X, weight
+
+
+def fit_head(kind: str, X: np.ndarray, weight: np.ndarray) -> Chain:
+    """Fit the map of every column that the steps start from.
+
+    Parameters
+    ----------
+    kind : {"affine", "spline"}
+    X : array of shape (n_rows, n_features)
+    weight : array of shape (n_rows,)
+
+    Returns
+    -------
+    head : Chain
+        With NumPy arrays.
+    """
+    marginal = SplineMarginal(subsample=None).fit(X, sample_weight=weight)
+    affine = FixedAffine(marginal.loc_, marginal.scale_)
+    if kind == "affine":
+        return Chain((affine,))
+    return Chain((affine, FixedSpline(*marginal.spline_)))
+
+
+def head_forward(head: Chain, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Apply a head in NumPy: the same map as ``head.transform``, without compilation.
+
+    Parameters
+    ----------
+    head : Chain
+    X : array of shape (n_rows, n_features)
+
+    Returns
+    -------
+    Z : array of shape (n_rows, n_features)
+    log_det : array of shape (n_rows,)
+    """
+    affine, *splines = head.bijections
+    Z = ((np.asarray(X, np.float64) - affine.loc) / affine.scale).T
+    log_det = np.full(len(X), -np.sum(np.log(affine.scale)))
+    for spline in splines:
+        fields = (spline.x, spline.z, spline.slope, spline.tail_law, spline.tail_parameter)
+        Z, log_slope = tailed_forward(TailedSpline(*fields), Z)
+        log_det = log_det + log_slope.sum(axis=0)
+    return Z.T, log_det
+
+
+def noise_scale(Z: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Standard deviation per column of the noise that keeps a likelihood bounded.
+
+    A constant column is trained as standard normal noise, so that the flow leaves it alone
+    and what it adds to a log-density is that of N(0, 1) at its latent. Below 2,000 rows the
+    noise adds to the covariance what the shrinkage of Ledoit & Wolf would. Above, there is none
+    unless the columns are linearly dependent, where the density would grow without bound.
+
+    Parameters
+    ----------
+    Z : array of shape (n_rows, n_features)
+        Latents of the head.
+    weight : array of shape (n_rows,)
+
+    Returns
+    -------
+    scale : array of shape (n_features,)
+
+    References
+    ----------
+    Ledoit & Wolf (2004), A well-conditioned estimator for large-dimensional covariance
+    matrices, Journal of Multivariate Analysis 88(2); Rothfuss et al. (2019), Noise
+    regularization for conditional density estimation, arXiv:1907.08982.
+    """
+    weight = weight / weight.sum()
+    Z = (Z - weight @ Z) * np.sqrt(weight * len(Z))[:, None]
+    std = np.sqrt(np.mean(Z**2, axis=0))
+    constant = std < 1e-9
+    scale = np.where(constant, 1.0, 0.0)
+    varying = Z[:, ~constant]
+    if not varying.shape[1]:
+        return scale
+    if len(Z) < _NOISE_BELOW:
+        shrinkage = ledoit_wolf_shrinkage(varying, assume_centered=True)
+        scale[~constant] = np.sqrt(shrinkage * np.mean(varying**2))
+    correlation = (varying / std[~constant]).T @ (varying / std[~constant]) / len(Z)
+    if np.linalg.eigvalsh(correlation)[0] < _SINGULAR:
+        scale[~constant] = np.maximum(scale[~constant], _SINGULAR_NOISE)
+    return scale
+
+
+def split_rows(n_rows: int, fraction: float, rng: np.random.Generator):
+    """Hold out a random share of the rows, at most 10,000; none of a table below 100 rows.
+
+    Parameters
+    ----------
+    n_rows : int
+    fraction : float
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    train, held_out : array of int
+        Row numbers.
+    """
+    if not fraction or n_rows < _MIN_ROWS_TO_SPLIT:
+        return np.arange(n_rows), np.arange(0)
+    n_held_out = max(1, min(int(fraction * n_rows), _MAX_HELD_OUT))
+    order = rng.permutation(n_rows)
+    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+
+
+def pad_rows(Z: np.ndarray, weight: np.ndarray, dtype):
+    """Pad rows with ones of weight zero to a size that does not tell their number.
+
+    Parameters
+    ----------
+    Z : array of shape (n_rows, n_features)
+    weight : array of shape (n_rows,)
+    dtype : dtype
+
+    Returns
+    -------
+    Z : array of shape (n_padded, n_features)
+    weight : array of shape (n_padded,)
+    """
+    size = FULL_BATCH if len(Z) <= FULL_BATCH else INIT_ROWS
+    missing = size - len(Z)
+    Z = np.pad(np.asarray(Z, dtype), ((0, missing), (0, 0)))
+    return Z, np.pad(np.asarray(weight, dtype), (0, missing))
+
+
+class Table:
+    """A table of canonical rows, read in blocks, and its rows made ready for training.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+        May be memory-mapped: it is never copied whole.
+    weight : array of shape (n_rows,)
+    width : array of shape (n_features,)
+        Of the uniform noise added to every column, each time that it is read.
+    rng : numpy.random.Generator
+    """
+
+    def __init__(self, X, weight, width, rng):
+        self.X, self.weight, self.width, self.rng = X, weight, width, rng
+
+    def load(self, indices: np.ndarray) -> np.ndarray:
+        """Read rows, in float64.
+
+        Parameters
+        ----------
+        indices : array of int
+
+        Returns
+        -------
+        X : array of shape (n, n_features)
+        """
+        X = np.asarray(self.X[indices], np.float64)
+        if self.width.any():
+            X = X + self.width * self.rng.uniform(-0.5, 0.5, X.shape)
+        return X
+
+    def rows(self, indices: np.ndarray, head: Chain, noise: np.ndarray | None = None) -> Rows:
+        """Rows behind the head; kept in memory if they take less than 256 MiB.
+
+        Parameters
+        ----------
+        indices : array of int
+        head : Chain
+        noise : array of shape (n_features,), default=None
+            Standard deviation of the noise added to the latents, drawn anew each time.
+
+        Returns
+        -------
+        rows : skgauss.training.Rows
+        """
+        shape = (len(indices), self.X.shape[1])
+        cached = 4 * shape[0] * shape[1] <= _CACHE_BYTES
+        latents = np.empty(shape, np.float32) if cached else None
+        total = 0.0
+        for start in range(0, shape[0], _BLOCK):
+            part = slice(start, start + _BLOCK)
+            Z, log_det = head_forward(head, self.load(indices[part]))
+            total += self.weight[indices[part]] @ log_det
+            if latents is not None:
+                latents[part] = Z
+
+        def take(part):
+            Z = (
+                head_forward(head, self.load(indices[part]))[0]
+                if latents is None
+                else latents[part]
+            )
+            if noise is None or not noise.any():
+                return Z
+            return Z + noise * self.rng.standard_normal(Z.shape)
+
+        weight = self.weight[indices]
+        return Rows(take, weight, total / weight.sum())

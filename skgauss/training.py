@@ -1,0 +1,348 @@
+"""Maximum likelihood for a flow: minibatches, schedule, averaging, early stopping.
+
+The loop knows flows and rows, not estimators. What is compiled depends on the flow's
+configuration and the batch size alone, never on the number of rows: batches are padded with
+rows of weight zero. Every batch is cut into two halves whose gradients are computed by two
+threads at once, since one small batch does not keep two cores busy; the halves are added in a
+fixed order, so threads do not change a bit of the result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm.auto import tqdm
+
+from skgauss.bijections.base import Bijection, combine, partition
+from skgauss.bijections.conditioner import weight_decay_mask
+
+__all__ = [
+    "MIN_UPDATES",
+    "Progress",
+    "Rows",
+    "TrainingOptions",
+    "TrainingState",
+    "maximize_likelihood",
+    "start_state",
+    "with_parameters",
+]
+
+_N_SHARDS = 2
+MIN_UPDATES = 16  # per iteration: small tables are passed several times
+_CLIP_NORM = 10.0
+_WARMUP = 50  # updates
+
+
+class TrainingState(NamedTuple):
+    """What training carries on from, and what a warm start needs.
+
+    Attributes
+    ----------
+    params : array of shape (n_parameters,)
+        The trainable part of the flow, flat: one vector is updated faster than many arrays.
+    average : array of shape (n_parameters,)
+        Exponential moving average of `params`.
+    optimizer : pytree
+        State of the optax optimiser.
+    """
+
+    params: Any
+    average: Any
+    optimizer: Any
+
+
+class Rows(NamedTuple):
+    """Rows as training reads them.
+
+    Attributes
+    ----------
+    take : callable
+        ``take(indices)`` returns these rows as an array of shape (n, C).
+    weight : array of shape (n_rows,)
+        Frequencies.
+    log_det : float
+        Mean log-determinant of the map that led to these rows; added to what is reported.
+    """
+
+    take: Callable[[np.ndarray], np.ndarray]
+    weight: np.ndarray
+    log_det: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """How to train; see `skgauss.GlowGaussianizer` for the meaning of the parameters."""
+
+    max_iter: int
+    batch_size: int
+    learning_rate_init: float
+    alpha: float
+    ema_decay: float
+    tol: float
+    n_iter_no_change: int
+    max_time: float | None
+    dtype: Any = np.float32
+    min_updates: int = MIN_UPDATES
+    constant_rate: bool = False
+    verbose: int = 0
+
+
+@dataclasses.dataclass
+class Progress:
+    """What happened in training.
+
+    Attributes
+    ----------
+    loss_curve : list of float
+        Mean training loss per iteration: minus the log-likelihood per row, in nats.
+    validation_scores : list of float
+        Mean held-out log-likelihood per row of the averaged flow, in nats.
+    best : array of shape (n_parameters,)
+        The best averaged parameters so far.
+    best_score : float
+    n_stale : int
+        Iterations since the score last rose by more than the tolerance.
+    stopped : {"max_iter", "early_stopping", "max_time", "diverged"}
+        Why training ended.
+    """
+
+    best: np.ndarray
+    loss_curve: list[float] = dataclasses.field(default_factory=list)
+    validation_scores: list[float] = dataclasses.field(default_factory=list)
+    best_score: float = -np.inf
+    n_stale: int = 0
+    stopped: str = "max_iter"
+
+
+class _Layout(NamedTuple):
+    """How a vector of parameters becomes the trainable part of a flow (hashable)."""
+
+    structure: Any
+    shapes: tuple[tuple[int, ...], ...]
+    decayed: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, template) -> _Layout:
+        leaves, structure = jax.tree.flatten(template)
+        decayed = jax.tree.leaves(weight_decay_mask(template))
+        return cls(structure, tuple(map(np.shape, leaves)), tuple(decayed))
+
+    @property
+    def sizes(self) -> list[int]:
+        return [math.prod(shape) for shape in self.shapes]
+
+    def unflatten(self, vector):
+        """Cut a vector into the arrays of the flow."""
+        parts = jnp.split(vector, np.cumsum(self.sizes)[:-1])
+        pairs = zip(parts, self.shapes, strict=True)
+        return self.structure.unflatten([part.reshape(shape) for part, shape in pairs])
+
+    def decay_mask(self, dtype):
+        """Vector of ones where weight decay applies and zeros elsewhere."""
+        return np.repeat(np.array(self.decayed, dtype), self.sizes)
+
+
+_adam = optax.chain(optax.clip_by_global_norm(_CLIP_NORM), optax.scale_by_adam())
+
+
+def _log_likelihood(params, held, x, weight):
+    """Weighted sum of the log-densities of the rows of `x`, of shape (C, B)."""
+    z, log_det = combine(params, held)._forward(x)
+    log_normal = -0.5 * jnp.sum(z**2 + math.log(2 * math.pi), axis=0)
+    return jnp.sum(jnp.where(weight > 0, weight * (log_normal + log_det), 0))
+
+
+@partial(jax.jit, static_argnums=0)
+def _evaluate(layout, vector, held, x, weight):
+    return _log_likelihood(layout.unflatten(vector), held, x, weight)
+
+
+@partial(jax.jit, static_argnums=0)
+def _loss_and_gradient(layout, vector, held, x, weight):
+    loss, gradient = jax.value_and_grad(lambda params: -_log_likelihood(params, held, x, weight))(
+        layout.unflatten(vector)
+    )
+    return loss, jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _update(layout, state, gradients, rate, averaging, alpha):
+    """One step of Adam with decoupled weight decay, and of the moving average."""
+    updates, optimizer = _adam.update(sum(gradients), state.optimizer)
+    decay = alpha * layout.decay_mask(state.params.dtype) * state.params
+    params = state.params - rate * (updates + decay)
+    return TrainingState(params, averaging * state.average + (1 - averaging) * params, optimizer)
+
+
+class _Trainer:
+    """The parts of a training run that do not change from batch to batch."""
+
+    def __init__(self, flow: Bijection, options: TrainingOptions, pool):
+        template, self.held = partition(flow)
+        self.layout = _Layout.of(template)
+        self.options, self.pool = options, pool
+        self.x64 = np.dtype(options.dtype) == np.float64
+
+    def on_shards(self, function, vector, x, weight):
+        """Apply a compiled function to the two halves of a batch, in two threads."""
+
+        def run(shard):
+            with jax.enable_x64(self.x64):
+                outputs = function(self.layout, vector, self.held, x[shard], weight[shard])
+                return jax.block_until_ready(outputs)
+
+        return list(self.pool.map(run, range(_N_SHARDS)))
+
+    def batch(self, rows, indices):
+        """Gather rows as two padded halves: x of shape (2, C, half), weight of (2, half)."""
+        values, half = rows.take(indices), -(-self.options.batch_size // _N_SHARDS)
+        x = np.zeros((values.shape[1], _N_SHARDS * half), self.options.dtype)
+        weight = np.zeros(_N_SHARDS * half, self.options.dtype)
+        x[:, : len(indices)], weight[: len(indices)] = values.T, rows.weight[indices]
+        x = x.reshape(len(x), half, _N_SHARDS).transpose(2, 0, 1)  # rows dealt in turn
+        return np.ascontiguousarray(x), weight.reshape(half, _N_SHARDS).T.copy()
+
+    def batches(self, order):
+        """Cut rows into batches of equal size, none dropped."""
+        return np.array_split(order, -(-len(order) // self.options.batch_size))
+
+    def iteration(self, order, rng):
+        """Batches of one pass over the rows, or of as many as make enough updates."""
+        n_passes = -(-self.options.min_updates // len(self.batches(order)))
+        return [b for _ in range(n_passes) for b in self.batches(rng.permutation(order))]
+
+    def update(self, state, rows, indices, done, total):
+        """Make one update; return the state and the batch's mean loss, both on the device."""
+        x, weight = self.batch(rows, indices)
+        weight /= rows.weight.mean() * len(indices)
+        outputs = self.on_shards(_loss_and_gradient, state.params, x, weight)
+        losses, gradients = zip(*outputs, strict=True)
+        rate, averaging = self.schedule(done, total)
+        state = _update(self.layout, state, gradients, rate, averaging, self.options.alpha)
+        return state, sum(losses)
+
+    def schedule(self, done, total):
+        """Learning rate and averaging of the update that follows `done` ones of `total`."""
+        rate = min(1.0, (done + 1) / min(_WARMUP, max(1, total // 10)))
+        if not self.options.constant_rate:
+            rate *= 0.5 * (1 + math.cos(math.pi * min(done / total, 1)))
+        averaging = min(self.options.ema_decay, (1 + done) / (10 + done))
+        return np.float32(self.options.learning_rate_init * rate), np.float32(averaging)
+
+    def score(self, vector, rows):
+        """Mean log-density per unit of weight."""
+        total = 0.0
+        for indices in self.batches(np.arange(len(rows.weight))):
+            total += float(sum(self.on_shards(_evaluate, vector, *self.batch(rows, indices))))
+        return total / rows.weight.sum() + rows.log_det
+
+
+def start_state(flow: Bijection, dtype: Any = np.float32) -> TrainingState:
+    """Return the state in which training of `flow` starts."""
+    leaves = jax.tree.leaves(flow)
+    params = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(dtype)
+    return TrainingState(params, params.copy(), _adam.init(params))
+
+
+def with_parameters(flow: Bijection, vector: np.ndarray) -> Bijection:
+    """Return `flow` with the trainable parameters in `vector`, as float64 NumPy arrays."""
+    template, held = partition(flow)
+    leaves, structure = jax.tree.flatten(template)
+    parts = np.split(np.asarray(vector, np.float64), np.cumsum([np.size(leaf) for leaf in leaves]))
+    shaped = [part.reshape(np.shape(leaf)) for part, leaf in zip(parts, leaves, strict=False)]
+    return combine(structure.unflatten(shaped), [np.asarray(value) for value in held])
+
+
+def _judge(progress: Progress, state: TrainingState, options: TrainingOptions) -> bool:
+    """Judge the last iteration, keep the best parameters, and say whether to go on."""
+    held_out = progress.validation_scores
+    score = held_out[-1] if held_out else -progress.loss_curve[-1]
+    if not np.isfinite(score + progress.loss_curve[-1]):
+        progress.stopped = "diverged"
+        return False
+    progress.n_stale = 0 if score > progress.best_score + options.tol else progress.n_stale + 1
+    if score > progress.best_score or not held_out:
+        progress.best_score, progress.best = score, np.array(state.average)
+    if held_out and progress.n_stale >= options.n_iter_no_change:
+        progress.stopped = "early_stopping"
+        return False
+    return True
+
+
+def _report(bar, progress, n_rows):
+    """Show the losses and the speed of the last iteration."""
+    bar.update()
+    rate = bar.format_dict["rate"] or 1 / max(bar.format_dict["elapsed"], 1e-9)
+    shown = {"loss": f"{progress.loss_curve[-1]:.3f}", "rows/s": f"{n_rows * rate:,.0f}"}
+    if progress.validation_scores:
+        shown["held-out"] = f"{progress.validation_scores[-1]:.3f}"
+    bar.set_postfix(shown)
+
+
+def maximize_likelihood(
+    flow: Bijection,
+    state: TrainingState,
+    rows: Rows,
+    held_out: Rows | None,
+    options: TrainingOptions,
+    rng: np.random.Generator,
+) -> tuple[TrainingState, Progress]:
+    """Train a flow by maximum likelihood.
+
+    Parameters
+    ----------
+    flow : Bijection
+        Gives the configuration and the fixed arrays; its trainable ones are not read.
+    state : TrainingState
+        Where to start.
+    rows : Rows
+        To train on.
+    held_out : Rows or None
+        To judge by; None means no early stopping.
+    options : TrainingOptions
+    rng : numpy.random.Generator
+        Shuffles the rows.
+
+    Returns
+    -------
+    state : TrainingState
+        At the end of training; carry on from here for a warm start.
+    progress : Progress
+        With the best averaged parameters: by held-out likelihood where rows are held out,
+        else the last finite ones. `with_parameters` puts them into the flow.
+    """
+    progress = Progress(best=np.array(state.average))
+    deadline = time.monotonic() + (np.inf if options.max_time is None else options.max_time)
+    with (
+        jax.enable_x64(np.dtype(options.dtype) == np.float64),
+        ThreadPoolExecutor(_N_SHARDS) as pool,
+        tqdm(total=options.max_iter, disable=not options.verbose, unit="iter") as bar,
+    ):
+        trainer, order = _Trainer(flow, options, pool), np.arange(len(rows.weight))
+        done, total = 0, len(trainer.iteration(order, np.random.default_rng(0))) * options.max_iter
+        for _ in range(options.max_iter):
+            losses, n_rows = [], 0
+            for indices in trainer.iteration(order, rng):
+                state, loss = trainer.update(state, rows, indices, done, total)
+                losses.append(loss)
+                done, n_rows = done + 1, n_rows + len(indices)
+                if time.monotonic() > deadline:
+                    progress.stopped = "max_time"
+                    break
+            progress.loss_curve.append(float(np.mean(losses)) - rows.log_det)
+            if held_out is not None:
+                progress.validation_scores.append(trainer.score(state.average, held_out))
+            _report(bar, progress, n_rows)
+            if not _judge(progress, state, options) or progress.stopped == "max_time":
+                break
+    return state, progress
