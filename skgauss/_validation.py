@@ -14,7 +14,23 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
+try:  # scikit-learn 1.9 and later
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stand-in without callbacks."""
+
+        def _init_callback_context(self, **kwargs: Any) -> None:
+            """Return no context: there are no callbacks to call."""
+
+    def with_callbacks(method):
+        """Return the method as it is."""
+        return method
+
+
 __all__ = [
+    "CallbackSupportMixin",
     "Interval",
     "StrOptions",
     "all_or_nothing",
@@ -22,6 +38,7 @@ __all__ = [
     "numpy_generator",
     "validate_latents",
     "validate_rows",
+    "with_callbacks",
 ]
 
 _BLOCK = 1 << 16

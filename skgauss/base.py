@@ -112,6 +112,27 @@ class BaseGaussianizer(
         for results in parallel(delayed(evaluate)(task) for task in tasks):
             yield from results
 
+    def _latents(self, X: np.ndarray) -> np.ndarray:
+        """Latents of validated rows, in their precision."""
+        Z = np.empty(X.shape, X.dtype)
+        for part, (z, _) in self._blocks(self._forward, X):
+            Z[part] = z
+        return Z
+
+    def _rows(self, Z: np.ndarray) -> np.ndarray:
+        """Rows of validated latents, in their precision."""
+        X = np.empty(Z.shape, Z.dtype)
+        for part, x in self._blocks(self._inverse, Z):
+            X[part] = x
+        return X
+
+    def _log_density(self, X: np.ndarray) -> np.ndarray:
+        """Log-density of validated rows."""
+        log_density = np.empty(len(X))
+        for part, (z, log_det) in self._blocks(self._forward, X):
+            log_density[part] = log_det - 0.5 * np.sum(z**2 + math.log(2 * math.pi), axis=1)
+        return log_density
+
     def transform(self, X: Any) -> np.ndarray:
         """Map rows to independent standard normals.
 
@@ -126,10 +147,7 @@ class BaseGaussianizer(
         """
         check_is_fitted(self)
         X, _ = validate_rows(self, X, reset=False)
-        Z = np.empty(X.shape, X.dtype)
-        for part, (z, _) in self._blocks(self._forward, X):
-            Z[part] = z
-        return Z
+        return self._latents(X)
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Map latents back to rows.
@@ -150,11 +168,7 @@ class BaseGaussianizer(
             If the number of columns, or a frame's column names, are not those of `transform`.
         """
         check_is_fitted(self)
-        Z = validate_latents(Z, self._n_features_out, self.get_feature_names_out())
-        X = np.empty(Z.shape, Z.dtype)
-        for part, x in self._blocks(self._inverse, Z):
-            X[part] = x
-        return X
+        return self._rows(validate_latents(Z, self._n_features_out, self.get_feature_names_out()))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-density of every row, in nats, in the units of `X`.
@@ -172,10 +186,7 @@ class BaseGaussianizer(
         """
         check_is_fitted(self)
         X, _ = validate_rows(self, X, reset=False)
-        log_density = np.empty(len(X))
-        for part, (z, log_det) in self._blocks(self._forward, X):
-            log_density[part] = log_det - 0.5 * np.sum(z**2 + math.log(2 * math.pi), axis=1)
-        return log_density
+        return self._log_density(X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log-likelihood per row, in nats.
@@ -193,7 +204,7 @@ class BaseGaussianizer(
         """
         check_is_fitted(self)
         X, sample_weight = validate_rows(self, X, sample_weight, reset=False)
-        return float(np.average(self.score_samples(X), weights=sample_weight))
+        return float(np.average(self._log_density(X), weights=sample_weight))
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
         """Draw new rows from the learned density.
@@ -229,8 +240,8 @@ class BaseGaussianizer(
         check_is_fitted(self)
         X, _ = validate_rows(self, X, reset=False)
         X = np.asarray(X, np.float64)
-        Z = self.transform(X)
-        return diagnose(X, Z, self.inverse_transform(Z), self.data_min_, self.data_max_)
+        Z = self._latents(X)
+        return diagnose(X, Z, self._rows(Z), self.data_min_, self.data_max_)
 
     def _note_range(self, X: np.ndarray) -> None:
         """Keep the range of the training rows, for `diagnose`."""

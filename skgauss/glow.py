@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import jax
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skgauss._validation import (
+    CallbackSupportMixin,
     Interval,
     StrOptions,
     all_or_nothing,
     column_label,
     numpy_generator,
     validate_rows,
+    with_callbacks,
 )
 from skgauss.base import BaseGaussianizer
 from skgauss.bijections import Chain, GlowStack, combine, partition
@@ -59,7 +61,7 @@ def _inverse_block(params, held, z):
     return combine(params, held)._inverse(z.T)[0].T
 
 
-class GlowGaussianizer(BaseGaussianizer):
+class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     """Gaussianize a table by a normalizing flow of Glow steps.
 
     A head standardises or Gaussianizes every column by itself; then each step normalises
@@ -282,6 +284,7 @@ class GlowGaussianizer(BaseGaussianizer):
         carry_on = self.warm_start and hasattr(self, "flow_")
         self._learn(X, sample_weight, carry_on=carry_on, one_pass=False)
 
+    @with_callbacks
     def _learn(self, X, sample_weight, *, carry_on, one_pass):
         """Prepare the rows, start the flow unless it goes on, and train it."""
         rng = numpy_generator(self.random_state)
@@ -294,16 +297,18 @@ class GlowGaussianizer(BaseGaussianizer):
             self._check_unchanged(config)
         else:
             self._start(table, train, config, rng)
-        head, stack = self.flow_.bijections
+        head, stack = self._parts()
         train_rows = table.rows(train, head, self.training_noise_)
         held_out_rows = table.rows(held_out, head) if len(held_out) else None
+        options = self._options(config, one_pass)
         state, progress = maximize_likelihood(
             stack,
             self._state(carry_on, stack),
             train_rows,
             held_out_rows,
-            self._options(config, one_pass),
+            options,
             rng,
+            self._callback(head, stack, X, options.max_iter),
         )
         self._note_training(head, stack, state, progress, carry_on)
 
@@ -359,11 +364,16 @@ class GlowGaussianizer(BaseGaussianizer):
             )
         self.flow_ = Chain((head, stack.astype(np.float64)))
 
+    def _parts(self) -> tuple[Chain, GlowStack]:
+        """The head and the steps of the fitted flow."""
+        head, stack = self.flow_.bijections
+        return cast(Chain, head), cast(GlowStack, stack)
+
     def _check_unchanged(self, config):
         """A warm start needs the steps that were fitted."""
-        stack = self.flow_.bijections[1]
+        stack = self._parts()[1]
         mixer, coupling = type(stack.steps.mixer), type(stack.steps.coupling)
-        network = stack.steps.coupling.conditioner
+        network = cast(Any, stack.steps.coupling).conditioner
         fitted = {
             "n_steps": stack.n_steps,
             "mixer": next(name for name, cls in MIXERS.items() if cls is mixer),
@@ -389,7 +399,7 @@ class GlowGaussianizer(BaseGaussianizer):
             np.array(leaf, np.asarray(was).dtype)
             for leaf, was in zip(self.optimizer_state_, jax.tree.leaves(start), strict=True)
         ]
-        return jax.tree.structure(start).unflatten(leaves)
+        return jax.tree.unflatten(jax.tree.structure(start), leaves)
 
     def _options(self, config, one_pass):
         return TrainingOptions(
@@ -407,6 +417,24 @@ class GlowGaussianizer(BaseGaussianizer):
             verbose=self.verbose,
         )
 
+    def _callback(self, head, stack, X, max_iter):
+        """Let scikit-learn's callbacks, where there are any, follow and stop training."""
+        context = self._init_callback_context(max_subtasks=max_iter)
+        if context is None or not hasattr(self, "_skl_callbacks"):
+            return None
+        context.call_on_fit_task_begin(estimator=self, X=X)
+
+        def after_iteration(progress):
+            task = context.subcontext(task_name="iteration")
+            task.call_on_fit_task_begin(estimator=self, X=X)
+            fitted = {"flow_": Chain((head, with_parameters(stack, progress.best)))}
+            stop = task.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=fitted)
+            if stop or len(progress.loss_curve) == max_iter:
+                context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=fitted)
+            return stop
+
+        return after_iteration
+
     def _note_training(self, head, stack, state, progress, carry_on):
         """Turn what training gave into fitted attributes."""
         if progress.stopped == "diverged":
@@ -420,9 +448,10 @@ class GlowGaussianizer(BaseGaussianizer):
             state = start_state(with_parameters(stack, progress.best), np.dtype(self.dtype))
         self.flow_ = Chain((head, with_parameters(stack, progress.best)))
         self.optimizer_state_ = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
-        losses, scores = (self.loss_curve_, self.validation_scores_) if carry_on else ([], [])
-        self.loss_curve_ = losses + progress.loss_curve
-        self.validation_scores_ = scores + progress.validation_scores
+        before = vars(self) if carry_on else {}
+        self.loss_curve_ = [*before.get("loss_curve_", []), *progress.loss_curve]
+        scores = [*before.get("validation_scores_", []), *progress.validation_scores]
+        self.validation_scores_ = scores
         self.n_iter_ = len(self.loss_curve_)
         self.n_parameters_ = int(progress.best.size)
 

@@ -11,16 +11,16 @@ from skgauss.exceptions import TiedColumnWarning
 __all__ = ["column_resolution", "warn_tied_columns"]
 
 _MAX_ROWS = 10_000
-_TIED_SHARE = 0.1
+_TIED_SHARE = 0.5
 
 
 def column_resolution(X: np.ndarray) -> np.ndarray:
     """Step between the values of every column that repeats them.
 
-    A column is tied if its distinct values are fewer, by more than a tenth, than the distinct
-    rows: rows that are repeated whole, as in a bootstrap sample, tie no column. Its resolution
-    is the 5 % quantile of the gaps between its distinct values. At most 10,000 evenly spaced
-    rows are looked at.
+    A column is tied if its distinct values are fewer than half of the distinct rows: rows
+    that are repeated whole, as in a bootstrap sample, tie no column. Its resolution is the
+    5 % quantile of the gaps between its distinct values. At most 10,000 evenly spaced rows are
+    looked at.
 
     Parameters
     ----------

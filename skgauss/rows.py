@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 
 from skgauss.bijections import Chain, FixedAffine, FixedSpline
 from skgauss.marginals import SplineMarginal
-from skgauss.spline import TailedSpline, tailed_forward
+from skgauss.spline import tailed_forward
 from skgauss.training import Rows
 
 __all__ = [
@@ -92,12 +94,11 @@ def head_forward(head: Chain, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Z : array of shape (n_rows, n_features)
     log_det : array of shape (n_rows,)
     """
-    affine, *splines = head.bijections
+    affine = cast(FixedAffine, head.bijections[0])
     Z = ((np.asarray(X, np.float64) - affine.loc) / affine.scale).T
     log_det = np.full(len(X), -np.sum(np.log(affine.scale)))
-    for spline in splines:
-        fields = (spline.x, spline.z, spline.slope, spline.tail_law, spline.tail_parameter)
-        Z, log_slope = tailed_forward(TailedSpline(*fields), Z)
+    for spline in cast(tuple[FixedSpline, ...], head.bijections[1:]):
+        Z, log_slope = tailed_forward(spline.spline, Z)
         log_det = log_det + log_slope.sum(axis=0)
     return Z.T, log_det
 

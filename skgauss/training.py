@@ -112,7 +112,7 @@ class Progress:
     best_score : float
     n_stale : int
         Iterations since the score last rose by more than the tolerance.
-    stopped : {"max_iter", "early_stopping", "max_time", "diverged"}
+    stopped : {"max_iter", "early_stopping", "max_time", "diverged", "callback"}
         Why training ended.
     """
 
@@ -127,7 +127,7 @@ class Progress:
 class _Layout(NamedTuple):
     """How a vector of parameters becomes the trainable part of a flow (hashable)."""
 
-    structure: Any
+    structure: Any  # a jax.tree_util.PyTreeDef
     shapes: tuple[tuple[int, ...], ...]
     decayed: tuple[bool, ...]
 
@@ -190,16 +190,19 @@ class _Trainer:
     def __init__(self, flow: Bijection, options: TrainingOptions, pool):
         template, self.held = partition(flow)
         self.layout = _Layout.of(template)
-        self.options, self.pool = options, pool
+        self.options, self.pool, self.devices = options, pool, jax.local_devices()
         self.x64 = np.dtype(options.dtype) == np.float64
 
     def on_shards(self, function, vector, x, weight):
         """Apply a compiled function to the two halves of a batch, in two threads."""
 
         def run(shard):
+            inputs = (vector, self.held, x[shard], weight[shard])
+            if len(self.devices) > 1:
+                inputs = jax.device_put(inputs, self.devices[shard % len(self.devices)])
             with jax.enable_x64(self.x64):
-                outputs = function(self.layout, vector, self.held, x[shard], weight[shard])
-                return jax.block_until_ready(outputs)
+                outputs = jax.block_until_ready(function(self.layout, *inputs))
+            return outputs if len(self.devices) == 1 else jax.device_put(outputs, self.devices[0])
 
         return list(self.pool.map(run, range(_N_SHARDS)))
 
@@ -211,6 +214,17 @@ class _Trainer:
         x[:, : len(indices)], weight[: len(indices)] = values.T, rows.weight[indices]
         x = x.reshape(len(x), half, _N_SHARDS).transpose(2, 0, 1)  # rows dealt in turn
         return np.ascontiguousarray(x), weight.reshape(half, _N_SHARDS).T.copy()
+
+    def compile_ahead(self, vector, n_channels):
+        """Compile the two large functions at once, one per thread."""
+        half = -(-self.options.batch_size // _N_SHARDS)
+        x, weight = np.zeros((n_channels, half), vector.dtype), np.zeros(half, vector.dtype)
+
+        def run(function):
+            with jax.enable_x64(self.x64):
+                function(self.layout, vector, self.held, x, weight)
+
+        list(self.pool.map(run, (_loss_and_gradient, _evaluate)))
 
     def batches(self, order):
         """Cut rows into batches of equal size, none dropped."""
@@ -260,7 +274,7 @@ def with_parameters(flow: Bijection, vector: np.ndarray) -> Bijection:
     leaves, structure = jax.tree.flatten(template)
     parts = np.split(np.asarray(vector, np.float64), np.cumsum([np.size(leaf) for leaf in leaves]))
     shaped = [part.reshape(np.shape(leaf)) for part, leaf in zip(parts, leaves, strict=False)]
-    return combine(structure.unflatten(shaped), [np.asarray(value) for value in held])
+    return combine(jax.tree.unflatten(structure, shaped), [np.asarray(value) for value in held])
 
 
 def _judge(progress: Progress, state: TrainingState, options: TrainingOptions) -> bool:
@@ -296,6 +310,7 @@ def maximize_likelihood(
     held_out: Rows | None,
     options: TrainingOptions,
     rng: np.random.Generator,
+    after_iteration: Callable[[Progress], bool] | None = None,
 ) -> tuple[TrainingState, Progress]:
     """Train a flow by maximum likelihood.
 
@@ -312,6 +327,9 @@ def maximize_likelihood(
     options : TrainingOptions
     rng : numpy.random.Generator
         Shuffles the rows.
+    after_iteration : callable, default=None
+        Called with the progress so far after every iteration; training ends when it returns
+        True.
 
     Returns
     -------
@@ -329,6 +347,8 @@ def maximize_likelihood(
         tqdm(total=options.max_iter, disable=not options.verbose, unit="iter") as bar,
     ):
         trainer, order = _Trainer(flow, options, pool), np.arange(len(rows.weight))
+        if held_out is not None:
+            trainer.compile_ahead(state.params, rows.take(order[:1]).shape[1])
         done, total = 0, len(trainer.iteration(order, np.random.default_rng(0))) * options.max_iter
         for _ in range(options.max_iter):
             losses, n_rows = [], 0
@@ -343,6 +363,9 @@ def maximize_likelihood(
             if held_out is not None:
                 progress.validation_scores.append(trainer.score(state.average, held_out))
             _report(bar, progress, n_rows)
-            if not _judge(progress, state, options) or progress.stopped == "max_time":
+            go_on = _judge(progress, state, options) and progress.stopped != "max_time"
+            if after_iteration is not None and after_iteration(progress) and go_on:
+                progress.stopped, go_on = "callback", False
+            if not go_on:
                 break
     return state, progress

@@ -175,7 +175,7 @@ class Bijection(Module):
     layer is applied at every position, and the layer itself adds up the log-determinant over
     the H*W positions. Batches go through ``jax.vmap``.
 
-    A subclass implements two methods for arrays of shape (C, *positions), any number of
+    A subclass implements two methods for arrays of shape ``(C, *positions)``, any number of
     trailing axes: ``_forward(x) -> (z, log_det)`` and ``_inverse(z) -> (x, log_det)``, whose
     ``log_det`` has the shape of the positions. A table of rows is then one wide feature map,
     ``rows.T``, which is how the estimators evaluate a layer on many rows at once.
@@ -284,7 +284,7 @@ class Chain(Bijection):
     >>> from skgauss.bijections import ActNorm, Chain, Permutation
     >>> chain = Chain((ActNorm.init(2), Permutation(jnp.array([1, 0]))))
     >>> z, log_det = chain.transform_and_log_det(jnp.array([1.0, 2.0]))
-    >>> z.round(3).tolist(), round(float(log_det), 3)
+    >>> [round(value, 3) for value in z.tolist()], round(float(log_det), 3)
     ([2.885, 1.443], 0.733)
     """
 

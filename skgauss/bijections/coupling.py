@@ -37,6 +37,7 @@ class _Coupling(Bijection):
     on and is mapped with constant parameters.
     """
 
+    starts_at_identity: ClassVar[bool] = True
     conditioner: MLP
 
     def _map(self, params: Array, x: Array) -> tuple[Array, Array]:
@@ -227,8 +228,8 @@ class MixtureCDFCoupling(_Coupling):
     ``z = log F(x) - log(1 - F(x))`` with ``F(x) = sum_k w_k sigmoid((x - m_k) / s_k)``; both
     logarithms are log-sum-exps, so the tails stay exact: they are those of the widest
     component, linear, never clipped. Map and log-determinant cost one pass of the conditioner
-    and O(K C). The inverse is a safeguarded Newton iteration in the bracket that the components' own
-    inverses give, to 1e-10 in float64. Invertible because weights and scales are positive.
+    and O(K C). The inverse is a safeguarded Newton iteration in the bracket that the
+    components' own inverses give, to 1e-10 in float64. Invertible because weights and scales are positive.
 
     Parameters
     ----------
@@ -255,6 +256,7 @@ class MixtureCDFCoupling(_Coupling):
     conditioner: MLP
     log_scale_bound: float = static()
 
+    starts_at_identity: ClassVar[bool] = False
     _spread: ClassVar[float] = 0.5
     _n_newton: ClassVar[int] = 60
 

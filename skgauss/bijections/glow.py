@@ -144,7 +144,10 @@ def _fit_steps(params, held, x, weight):
 
     def fit_step(x, step_parts):
         step = combine(*step_parts)._fitted_to(x, weight)
-        return step._forward(x)[0], partition(step)
+        x, _ = Chain((step.actnorm, step.mixer))._forward(x)
+        if not step.coupling.starts_at_identity:
+            x, _ = step.coupling._forward(x)
+        return x, partition(step)
 
     return jax.lax.scan(fit_step, x, (params, held))[1]
 
@@ -200,7 +203,9 @@ class GlowStack(Bijection):
         steps = [GlowStep.init(rng, n_channels, **step_kwargs) for _ in range(n_steps)]
         params, held = zip(*map(partition, steps), strict=True)
         stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *params)
-        return cls(combine(stacked, [np.stack(values) for values in zip(*held)]), n_steps)
+        return cls(
+            combine(stacked, [np.stack(values) for values in zip(*held, strict=True)]), n_steps
+        )
 
     @classmethod
     def from_data(

@@ -47,7 +47,8 @@ class FixedRotation(_Orthogonal):
     >>> import jax.numpy as jnp
     >>> from skgauss.bijections import FixedRotation
     >>> layer = FixedRotation.from_data(jnp.array([[1.0, 1.0], [-1.0, -1.0], [0.1, -0.1]]))
-    >>> abs(layer.transform(jnp.array([1.0, 1.0]))).round(2).tolist()  # along the first axis
+    >>> z = layer.transform(jnp.array([1.0, 1.0]))  # along the first axis
+    >>> [round(abs(value), 2) for value in z.tolist()]
     [1.41, 0.0]
     """
 
@@ -104,11 +105,11 @@ class FixedRotation(_Orthogonal):
 
 @register
 class HouseholderRotation(Bijection):
-    """Product of m trainable reflections, ``z = H_m ... H_1 x``.
+    """Product of m trainable reflections of the channels.
 
-    ``H_i = I - 2 v_i v_i^T / |v_i|^2`` is its own inverse, so the map is invertible for any
-    ``v_i`` other than 0. Map and inverse cost O(m C), in a scan over the reflections; the
-    log-determinant is 0.
+    ``z = H_m ... H_1 x`` with ``H_i = I - 2 v_i v_i^T / |v_i|^2``. Every reflection is its own
+    inverse, so the map is invertible for any ``v_i`` other than 0. Map and inverse cost O(m C),
+    in a scan over the reflections; the log-determinant is 0.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ def _place(params, value, bound, *, by_height=False):
     totals = sum(widths), sum(heights)
     least, rest = 2 * bound * _MIN_FRACTION, 2 * bound * (1 - n_bins * _MIN_FRACTION)
     x0 = y0 = -bound * jnp.ones_like(value)
-    chosen, index = None, jnp.zeros_like(value)
+    index = jnp.zeros_like(value)
     for k in range(n_bins):
         width = least + rest * widths[k] / totals[0]
         height = least + rest * heights[k] / totals[1]
@@ -84,7 +84,8 @@ def _place(params, value, bound, *, by_height=False):
             chosen = Bin(*(jnp.broadcast_to(part, value.shape) for part in candidate))
         else:
             beyond = value >= (y0 if by_height else x0)
-            chosen = Bin(*(jnp.where(beyond, *p) for p in zip(candidate, chosen, strict=True)))
+            pairs = zip(candidate, chosen, strict=True)
+            chosen = Bin(*(jnp.where(beyond, new, old) for new, old in pairs))
             index = jnp.where(beyond, k, index)
         x0, y0 = x0 + width, y0 + height
     return _Place(chosen, index, *totals)

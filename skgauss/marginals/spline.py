@@ -68,7 +68,8 @@ def _fit_column(column, weight, n_knots):
     total = mass.sum()
     cdf = (np.cumsum(mass) - mass / 2) / total
     beyond = max(_TAIL_FRACTION, min(0.1, 4 / total))
-    z = np.linspace(*ndtri([max(beyond, cdf[0]), min(1 - beyond, cdf[-1])]), n_knots)
+    first, last = ndtri([max(beyond, cdf[0]), min(1 - beyond, cdf[-1])])
+    z = np.linspace(first, last, n_knots)
     x = np.interp(z, ndtri(cdf), values)
     slope = _knot_slopes(x, z)
     tails = []
@@ -188,7 +189,7 @@ class SplineMarginal(BaseGaussianizer):
         x, z, slope, tails = zip(*(_fit_column(c, weight, n_knots) for c in columns), strict=True)
         laws = np.array(tails)
         self.spline_ = TailedSpline(
-            *map(np.array, (x, z, slope)), laws[..., 0].astype(np.int8), laws[..., 1]
+            np.array(x), np.array(z), np.array(slope), laws[..., 0].astype(np.int8), laws[..., 1]
         )
 
     def _forward(self, X):

@@ -1,0 +1,97 @@
+"""From result files to markdown tables: ``python benchmarks/report.py FILE.json ...``."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HEADER = (
+    "set",
+    "model",
+    "held-out nats",
+    "ours - peer",
+    "fit s",
+    "of it, chosen fit",
+    "import s",
+    "score rows/s",
+    "peak MiB",
+)
+
+
+def mean_and_error(values: np.ndarray) -> tuple[float, float]:
+    """Mean over rows and its standard error."""
+    values = np.asarray(values, dtype=np.float64)
+    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def markdown(results: dict) -> str:
+    """The table of a result file, one line per set and model, means over seeds.
+
+    The error beside a mean over seeds is the mean of the seeds' standard errors, not divided by
+    the root of their number: splits of one table share rows and are not independent.
+    """
+    groups: dict = {}
+    for record in results["records"]:
+        groups.setdefault((record["set"], record["model"]), []).append(record)
+    lines = [HEADER, ("---",) * len(HEADER)]
+    lines += [_line(name, model, records) for (name, model), records in groups.items()]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n\n".join([table, _preparations(results), _provenance(results)])
+
+
+def _line(name: str, model: str, records: list) -> tuple:
+    failures = [record["error"] for record in records if "error" in record]
+    if failures:
+        return (name, model, f"failed: {failures[0]}".replace("|", "/"), *[""] * (len(HEADER) - 3))
+    return (
+        name,
+        model,
+        _with_error(records, "nats", "nats_error"),
+        _with_error(records, "ours_minus_peer", "ours_minus_peer_error"),
+        _number(records, "fit_seconds", ".1f"),
+        _number([record["details"] for record in records], "chosen_fit_seconds", ".1f"),
+        _number(records, "import_seconds", ".1f"),
+        _number(records, "score_rows_per_second", ",.0f"),
+        _number(records, "peak_mib", ",.0f"),
+    )
+
+
+def _with_error(records: list, key: str, error: str) -> str:
+    if any(key not in record for record in records):
+        return ""
+    return f"{_mean(records, key):.3f} ± {_mean(records, error):.3f}"
+
+
+def _number(records: list, key: str, form: str) -> str:
+    if any(key not in record for record in records):
+        return ""
+    return format(_mean(records, key), form)
+
+
+def _mean(records: list, key: str) -> float:
+    return float(np.mean([record[key] for record in records]))
+
+
+def _preparations(results: dict) -> str:
+    said = {record["set"]: record["preparation"] for record in results["records"]}
+    return "\n".join(f"- {name}: {preparation}." for name, preparation in said.items())
+
+
+def _provenance(results: dict) -> str:
+    told = results["provenance"]
+    machine = told["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    seeds = sorted({record["seed"] for record in results["records"]})
+    return (
+        f"{told['date']}, revision {told['git_revision']}, {machine['cpus']} CPUs "
+        f"({machine['processor']}), budget {results['budget']:g} s, seeds {seeds}; {versions}."
+    )
+
+
+if __name__ == "__main__":
+    for path in sys.argv[1:]:
+        print(markdown(json.loads(Path(path).read_text(encoding="utf-8"))))

@@ -1,0 +1,86 @@
+"""Fit and score one model in a process of its own, so that cold is cold and memory is its own.
+
+Called by ``density.py``: ``python worker.py MODEL SPLIT.npz SCORES.npy SEED BUDGET``. The last line
+of standard output is the result as JSON; the log-density of every test row goes to SCORES.npy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import resource
+import sys
+import time
+
+import numpy as np
+
+#: name -> (module, function); the module is imported in the worker alone, and that is timed.
+MODELS = {
+    "gaussian": ("sklearn_models", "fit_gaussian"),
+    "gmm": ("sklearn_models", "fit_mixture"),
+    "flowjax": ("flowjax_models", "fit_default"),
+    "flowjax_tuned": ("flowjax_models", "fit_tuned"),
+    "skgauss": ("skgauss_models", "fit_default"),
+    "skgauss_budget": ("skgauss_models", "fit_within_budget"),
+}
+
+
+def measure(model: str, parts: dict, seed: int, budget: float) -> tuple[dict, np.ndarray]:
+    """Import, fit and score; returns what is to be reported and the test log-densities."""
+    module, function = MODELS[model]
+    memory_before = peak_mib()
+    imported, import_seconds = timed(importlib.import_module, module)
+    fit = getattr(imported, function)
+    fitted, fit_seconds = timed(fit, parts["train"], parts["validation"], seed=seed, budget=budget)
+    score_samples, details = fitted
+    memory_fit = peak_mib()
+    scores, first_seconds = timed(score_samples, parts["test"])
+    _, warm_seconds = timed(score_samples, parts["test"])
+    measured = {
+        "import_seconds": import_seconds,
+        "fit_seconds": fit_seconds,
+        "first_score_seconds": first_seconds,
+        "score_rows_per_second": len(scores) / warm_seconds,
+        "peak_mib_before": memory_before,
+        "peak_mib_fit": memory_fit,
+        "peak_mib": peak_mib(),
+        "details": details,
+    }
+    return measured, np.asarray(scores, dtype=np.float64)
+
+
+def timed(function, *args, **kwargs):
+    """The function's value and the wall seconds it took."""
+    start = time.perf_counter()
+    value = function(*args, **kwargs)
+    return value, time.perf_counter() - start
+
+
+def peak_mib() -> float:
+    """Largest resident memory of this process so far, in MiB.
+
+    On Linux ``ru_maxrss`` starts from the parent's value, kept across exec; VmHWM does not.
+    """
+    try:
+        with open("/proc/self/status", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) / 2**10
+    except OSError:
+        pass  # no /proc on this system: getrusage below
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def main() -> None:
+    """Entry point of the child process."""
+    model, split_path, scores_path, seed, budget = sys.argv[1:]
+    with np.load(split_path) as archive:
+        parts = dict(archive)
+    measured, scores = measure(model, parts, int(seed), float(budget))
+    np.save(scores_path, scores)
+    print(json.dumps(measured))
+
+
+if __name__ == "__main__":
+    main()

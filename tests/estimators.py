@@ -1,0 +1,101 @@
+"""Every estimator of skgauss, one line each, and the tables that the laws are tried on.
+
+`ESTIMATORS` holds small, fast instances: the laws do not depend on how well a map is trained,
+only on its being trained at all.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from functools import partial
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+
+from skgauss import GlowGaussianizer
+from skgauss.exceptions import TiedColumnWarning
+from skgauss.marginals import SplineMarginal
+
+glow = partial(GlowGaussianizer, n_steps=2, hidden_layer_sizes=(8,), max_iter=4, random_state=0)
+
+ESTIMATORS: dict[str, BaseEstimator] = {
+    "glow": glow(),
+    "glow-affine-head": glow(head="affine"),
+    "glow-rotation": glow(mixer="rotation"),
+    "glow-householder": glow(mixer="householder", head="spline"),
+    "glow-cayley": glow(mixer="cayley"),
+    "glow-permutation": glow(mixer="permutation"),
+    "glow-affine-coupling": glow(coupling="affine", head="affine"),
+    "glow-mixture-coupling": glow(coupling="mixture", n_bins=4, mixer="permutation"),
+    "glow-float64": glow(dtype="float64", early_stopping=False),
+    "spline-marginal": SplineMarginal(random_state=0),
+}
+
+
+def small_table(n_rows: int = 300, n_features: int = 3, seed: int = 0) -> np.ndarray:
+    """Correlated, skewed, continuous columns in different units."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, n_features)) @ rng.normal(size=(n_features, n_features))
+    X[:, -1] = np.exp(0.7 * X[:, -1])
+    return X * np.logspace(0, 3, n_features) + np.arange(n_features)
+
+
+def heavy_tailed_table(n_rows: int = 1500, seed: int = 0) -> np.ndarray:
+    """Student t with 1 and 2 degrees of freedom, Pareto, log-normal, and a normal."""
+    rng = np.random.default_rng(seed)
+    columns = [
+        rng.standard_cauchy(n_rows),
+        rng.standard_t(2, n_rows),
+        rng.pareto(1.5, n_rows),
+        rng.lognormal(0, 2, n_rows),
+        rng.normal(size=n_rows),
+    ]
+    return np.column_stack(columns) @ (np.eye(5) + 0.1 * rng.normal(size=(5, 5)))
+
+
+def two_moons(n_rows: int, seed: int) -> np.ndarray:
+    """Two interleaved half circles with noise."""
+    from sklearn.datasets import make_moons
+
+    return make_moons(n_rows, noise=0.1, random_state=seed)[0]
+
+
+def _jittered_digits() -> np.ndarray:
+    X = load_digits().data
+    return X + np.random.default_rng(0).uniform(size=X.shape)
+
+
+TABLES = {
+    "breast_cancer": lambda: load_breast_cancer().data,
+    "wine": lambda: load_wine().data,
+    "diabetes": lambda: load_diabetes().data,
+    "digits": _jittered_digits,
+    "heavy_tailed": heavy_tailed_table,
+    "small": small_table,
+    "one_column": lambda: small_table(n_features=1),
+    "two_columns": lambda: small_table(n_features=2),
+}
+
+
+@functools.cache
+def table(name: str) -> np.ndarray:
+    """A table by name, read-only because it is shared."""
+    X = TABLES[name]()
+    X.flags.writeable = False
+    return X
+
+
+@functools.cache
+def fitted(estimator: str, name: str) -> BaseEstimator:
+    """An estimator fitted to a table, shared by all tests: copy it before changing it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TiedColumnWarning)
+        return clone(ESTIMATORS[estimator]).fit(table(name))
+
+
+def robust_scale(X: np.ndarray) -> np.ndarray:
+    """Interquartile range over 1.349 per column, or the standard deviation where that is 0."""
+    low, high = np.quantile(X, [0.25, 0.75], axis=0)
+    return np.where(high > low, (high - low) / 1.349, X.std(axis=0))

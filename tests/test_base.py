@@ -1,0 +1,373 @@
+"""Laws of every estimator: one map gives the features, the way back, the density and samples."""
+
+from __future__ import annotations
+
+import copy
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.base import clone
+
+from skgauss.exceptions import TiedColumnWarning
+from tests.estimators import ESTIMATORS, fitted, robust_scale, small_table, table
+
+GLOWS = [name for name in ESTIMATORS if name.startswith("glow")]
+ON_SMALL = [(name, "small") for name in ESTIMATORS]
+ON_REAL = [
+    (name, data)
+    for data in ("breast_cancer", "wine", "diabetes", "digits", "heavy_tailed")
+    for name in ("glow", "spline-marginal")
+]
+
+every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
+every_fit = pytest.mark.parametrize(("name", "data"), ON_SMALL + ON_REAL)
+
+
+def _standardised_size(X, of):
+    """Absolute entries in robust standard deviations from the median of the table `of`."""
+    return np.abs(X - np.median(of, axis=0)) / robust_scale(of)
+
+
+# The way back
+
+
+@every_fit
+def test_inverse_undoes_transform_on_training_rows(name, data):
+    estimator, X = fitted(name, data), table(data)
+    error = np.abs(estimator.inverse_transform(estimator.transform(X)) - X)
+    assert np.all(error <= 1e-8 * (np.abs(X) + robust_scale(X)))
+
+
+@every_fit
+def test_inverse_undoes_transform_far_away(name, data):
+    """Any columns 1e6 robust sds out: exact to 1e-8 of the row's largest standardised entry."""
+    estimator, X = fitted(name, data), table(data)
+    rng = np.random.default_rng(0)
+    far = X[rng.integers(len(X), size=300)].copy()
+    sign = rng.choice([-1, 0, 1], p=[0.25, 0.5, 0.25], size=far.shape)
+    far += 1e6 * robust_scale(X) * sign
+    Z = estimator.transform(far)
+    error = np.abs(estimator.inverse_transform(Z) - far) / robust_scale(X)
+    largest = np.maximum(1, _standardised_size(far, X).max(axis=1, keepdims=True))
+    assert np.isfinite(Z).all()
+    assert np.isfinite(estimator.score_samples(far)).all()
+    assert np.all(error <= 1e-8 * largest)
+
+
+@every_estimator
+def test_transform_undoes_inverse(name):
+    estimator = fitted(name, "small")
+    Z = np.random.default_rng(1).normal(size=(500, 3))
+    np.testing.assert_allclose(estimator.transform(estimator.inverse_transform(Z)), Z, atol=1e-8)
+
+
+@every_estimator
+def test_far_rows_are_less_likely_the_farther(name):
+    estimator, X = fitted(name, "small"), table("small")
+    direction = robust_scale(X) * np.array([1.0, -1.0, 1.0])
+    steps = np.logspace(1, 6, 6)[:, None]
+    assert np.all(np.diff(estimator.score_samples(np.median(X, axis=0) + steps * direction)) < 0)
+
+
+# The density is that of the map
+
+
+def _numerical_log_det(estimator, X, step):
+    """log|det| of the Jacobian of `transform` by central differences."""
+    n_rows, n_features = X.shape
+    moves = np.eye(n_features) * step
+    up, down = X[:, None, :] + moves, X[:, None, :] - moves
+    rise = [estimator.transform(side.reshape(-1, n_features)) for side in (up, down)]
+    width = np.diagonal(up - down, axis1=1, axis2=2)  # as rounded
+    jacobian = (rise[0] - rise[1]).reshape(n_rows, n_features, n_features) / width[:, :, None]
+    return np.linalg.slogdet(jacobian)[1]
+
+
+@every_fit
+def test_density_is_that_of_the_map(name, data):
+    """To 1e-6 of the numerical Jacobian, rows astride a knot left out.
+
+    A row counts as astride a knot where central differences of step h and of step 2h, which
+    do not know the density, disagree by more than 5e-7; they are few.
+    """
+    estimator = fitted(name, data)
+    X = table(data)[:60]
+    step = 1e-6 * robust_scale(table(data))
+    log_det = _numerical_log_det(estimator, X, step)
+    smooth = np.abs(log_det - _numerical_log_det(estimator, X, 2 * step)) < 5e-7
+    log_normal = stats.norm.logpdf(estimator.transform(X)).sum(axis=1)
+    error = np.abs(estimator.score_samples(X) - log_normal - log_det)
+    assert smooth.mean() > 0.7
+    assert error[smooth].max() < 1e-6
+
+
+@every_estimator
+def test_density_integrates_to_one_in_one_dimension(name):
+    estimator, X = fitted(name, "one_column"), table("one_column")
+    u = np.linspace(-40, 40, 400_001)
+    x = np.median(X) + robust_scale(X) * np.sinh(u)
+    density = np.exp(estimator.score_samples(x[:, None]))
+    assert np.trapezoid(density * robust_scale(X) * np.cosh(u), u) == pytest.approx(1, abs=1e-3)
+
+
+@every_estimator
+def test_density_integrates_to_one_in_two_dimensions(name):
+    estimator, X = fitted(name, "two_columns"), table("two_columns")
+    u = np.linspace(-10, 10, 601)
+    x, volume = np.median(X, axis=0) + np.sinh(u)[:, None] * robust_scale(X), np.cosh(u)
+    grid = np.stack(np.meshgrid(*x.T, indexing="ij"), axis=-1).reshape(-1, 2)
+    density = np.exp(estimator.score_samples(grid)).reshape(len(u), len(u))
+    integrand = density * np.outer(volume, volume) * np.prod(robust_scale(X))
+    assert np.trapezoid(np.trapezoid(integrand, u), u) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", GLOWS)
+def test_flow_holds_the_whole_map(name):
+    estimator, X = fitted(name, "small"), table("small")[:5]
+    with jax.enable_x64(True):
+        Z, log_det = zip(*map(estimator.flow_.transform_and_log_det, X), strict=True)
+        Z, log_det = np.array(Z), np.array(log_det)
+    assert Z.dtype == np.float64
+    np.testing.assert_allclose(Z, estimator.transform(X), rtol=1e-10, atol=1e-10)
+    log_normal = stats.norm.logpdf(Z).sum(axis=1)
+    np.testing.assert_allclose(log_normal + log_det, estimator.score_samples(X), rtol=1e-10)
+    leaves = jax.tree.leaves(vars(estimator)["flow_"])
+    assert leaves
+    assert all(type(leaf) is np.ndarray for leaf in leaves)
+
+
+# Units
+
+
+@every_estimator
+def test_rescaling_columns_shifts_the_log_density(name):
+    """By -log|c|, exactly up to rounding where c is a power of two: the fit sees equal bits."""
+    X, factors = small_table(), np.array([4.0, 0.125, 1024.0])
+    rescaled = clone(ESTIMATORS[name]).fit(X * factors)
+    expected = fitted(name, "small").score_samples(X) - np.log(factors).sum()
+    np.testing.assert_allclose(rescaled.score_samples(X * factors), expected, rtol=0, atol=1e-9)
+
+
+@every_estimator
+def test_other_units_and_origins_shift_the_log_density(name):
+    """Any factor and offset: the fit sees other last bits, which training may amplify."""
+    X, factors, offset = small_table(), np.array([0.3, 9.1, 1e-4]), np.array([7.0, -1e3, 0.1])
+    rescaled = clone(ESTIMATORS[name]).fit(X * factors + offset)
+    difference = rescaled.score_samples(X * factors + offset) + np.log(factors).sum()
+    difference -= fitted(name, "small").score_samples(X)
+    assert np.abs(difference).max() < 1e-2
+
+
+# Types and shapes
+
+
+@every_estimator
+def test_float32_rows_give_float32_latents_and_float64_scores(name):
+    estimator, X = fitted(name, "small"), table("small").astype(np.float32)
+    Z = estimator.transform(X)
+    assert Z.dtype == np.float32
+    assert estimator.inverse_transform(Z).dtype == np.float32
+    assert estimator.score_samples(X).dtype == np.float64
+    np.testing.assert_array_equal(Z, estimator.transform(X.astype(np.float64)).astype(np.float32))
+    np.testing.assert_array_equal(
+        estimator.score_samples(X), estimator.score_samples(X.astype(np.float64))
+    )
+
+
+@every_estimator
+def test_float32_fit_keeps_every_row_finite(name):
+    X = table("small").astype(np.float32)
+    estimator = clone(ESTIMATORS[name]).fit(X)
+    assert estimator.transform(X).dtype == np.float32
+    assert np.isfinite(estimator.score_samples(X)).all()
+
+
+@every_estimator
+def test_score_is_the_weighted_mean_log_density(name):
+    estimator, X = fitted(name, "small"), table("small")
+    log_density = estimator.score_samples(X)
+    weight = np.random.default_rng(0).uniform(size=len(X))
+    assert type(estimator.score(X)) is float
+    assert estimator.score(X) == pytest.approx(log_density.mean(), rel=1e-12)
+    assert estimator.score(X, sample_weight=weight) == pytest.approx(
+        np.average(log_density, weights=weight), rel=1e-12
+    )
+
+
+@every_estimator
+def test_sample_has_the_shape_and_obeys_the_seed(name):
+    estimator = fitted(name, "small")
+    assert estimator.sample().shape == (1, 3)
+    rows = estimator.sample(50, random_state=1)
+    assert rows.shape == (50, 3)
+    assert np.isfinite(estimator.score_samples(rows)).all()
+    np.testing.assert_array_equal(rows, estimator.sample(50, random_state=1))
+    assert not np.array_equal(rows, estimator.sample(50, random_state=2))
+    assert not np.array_equal(estimator.sample(50), estimator.sample(50))
+
+
+@every_estimator
+def test_samples_have_the_latents_of_a_normal(name):
+    estimator = fitted(name, "small")
+    Z = estimator.transform(estimator.sample(2000, random_state=0))
+    p_values = [stats.kstest(z, "norm").pvalue for z in Z.T]
+    assert min(p_values) > 1e-4
+
+
+@pytest.mark.parametrize("n_samples", [0, -1, 1.5, "two"])
+def test_sample_refuses_a_number_that_is_none(n_samples):
+    with pytest.raises((TypeError, ValueError), match="n_samples"):
+        fitted("spline-marginal", "small").sample(n_samples)
+
+
+@every_estimator
+def test_score_of_a_frame_needs_no_warning(name):
+    X = pd.DataFrame(table("small"), columns=["a", "b", "c"])
+    estimator = clone(ESTIMATORS[name]).fit(X)
+    np.testing.assert_array_equal(estimator.feature_names_in_, ["a", "b", "c"])
+    assert estimator.score(X) == fitted(name, "small").score(table("small"))
+    assert estimator.diagnose(X).round_trip_error < 1e-8
+
+
+@every_estimator
+def test_inverse_transform_takes_latents_not_columns(name):
+    X = pd.DataFrame(table("small"), columns=["a", "b", "c"])
+    estimator = clone(ESTIMATORS[name]).fit(X).set_output(transform="pandas")
+    Z = estimator.transform(X)
+    np.testing.assert_array_equal(Z.columns, estimator.get_feature_names_out())
+    np.testing.assert_allclose(estimator.inverse_transform(Z), X, rtol=1e-7)
+    with pytest.raises(ValueError, match="in this order"):
+        estimator.inverse_transform(Z[Z.columns[::-1]])
+    with pytest.raises(ValueError, match="in this order"):
+        estimator.inverse_transform(Z.rename(columns={Z.columns[0]: "other"}))
+    with pytest.raises(ValueError, match=r"one latent per column of the table, 3;.* 2 columns"):
+        estimator.inverse_transform(np.asarray(Z)[:, :2])
+    with pytest.raises(ValueError, match="NaN"):
+        estimator.inverse_transform(np.full((1, 3), np.nan))
+
+
+@every_estimator
+def test_diagnose_tells_whether_the_map_is_good(name):
+    estimator = fitted(name, "small")
+    diagnosis = estimator.diagnose(small_table(seed=0)[::2])
+    assert diagnosis.round_trip_error < 1e-8
+    assert diagnosis.outside_range == 0
+    assert diagnosis.n_rows == 150
+    far = estimator.diagnose(1e3 + 2 * table("small"))
+    assert far.outside_range == 1
+    assert far.normality_p_value.max() < 1e-6
+    assert "150 rows" in str(diagnosis)
+    assert "round-trip" in str(diagnosis)
+
+
+@every_estimator
+def test_diagnose_works_with_frames_out(name):
+    estimator = copy.deepcopy(fitted(name, "small")).set_output(transform="pandas")
+    assert str(estimator.diagnose(table("small"))) == str(
+        fitted(name, "small").diagnose(table("small"))
+    )
+
+
+# The same results, whatever the blocks and the threads
+
+
+@every_estimator
+def test_rows_do_not_depend_on_their_neighbours(name):
+    """Bit by bit: one row, seven, or all, over several blocks and tasks."""
+    estimator = fitted(name, "small")
+    X = small_table(20_000, seed=1)
+    Z, log_density = estimator.transform(X), estimator.score_samples(X)
+    for part in (slice(0, 1), slice(1020, 1027), slice(16_380, 16_390), slice(5, 5000)):
+        np.testing.assert_array_equal(estimator.transform(X[part]), Z[part])
+        np.testing.assert_array_equal(estimator.score_samples(X[part]), log_density[part])
+
+
+@every_estimator
+def test_block_size_changes_no_bit(name, monkeypatch):
+    estimator, X = fitted(name, "small"), small_table(3000, seed=1)
+    Z, log_density = estimator.transform(X), estimator.score_samples(X)
+    monkeypatch.setattr(type(estimator), "_block_size", 200)
+    np.testing.assert_array_equal(estimator.transform(X), Z)
+    np.testing.assert_array_equal(estimator.score_samples(X), log_density)
+
+
+@every_estimator
+def test_n_jobs_changes_nothing(name):
+    estimator, X = fitted(name, "small"), small_table(40_000, seed=1)
+    parallel = copy.deepcopy(estimator).set_params(n_jobs=2)
+    Z = estimator.transform(X)
+    np.testing.assert_allclose(parallel.transform(X), Z, rtol=1e-12)
+    np.testing.assert_allclose(parallel.inverse_transform(Z), estimator.inverse_transform(Z))
+    np.testing.assert_allclose(parallel.score_samples(X), estimator.score_samples(X), rtol=1e-12)
+
+
+@every_estimator
+def test_same_random_state_same_bits(name):
+    again = clone(ESTIMATORS[name]).fit(table("small"))
+    np.testing.assert_array_equal(
+        again.score_samples(table("small")), fitted(name, "small").score_samples(table("small"))
+    )
+
+
+@pytest.mark.parametrize("name", GLOWS[:1])
+def test_random_state_matters(name):
+    other = clone(ESTIMATORS[name]).set_params(random_state=1).fit(table("small"))
+    fresh = [
+        clone(ESTIMATORS[name]).set_params(random_state=None).fit(table("small")) for _ in "ab"
+    ]
+    scores = [e.score(table("small")) for e in (fitted(name, "small"), other, *fresh)]
+    assert len(set(scores)) == 4
+
+
+# Weights are frequencies
+
+
+@every_estimator
+def test_weight_k_is_k_copies_and_weight_zero_is_absent(name):
+    """Bit by bit on a table that fits one batch, in whatever order the rows come."""
+    rng = np.random.default_rng(0)
+    X, weight = small_table(90), rng.integers(0, 4, size=90)
+    copies = rng.permutation(np.repeat(X, weight, axis=0))
+    by_weight = clone(ESTIMATORS[name]).fit(X, sample_weight=weight)
+    by_copies = clone(ESTIMATORS[name]).fit(copies)
+    np.testing.assert_array_equal(by_weight.score_samples(X), by_copies.score_samples(X))
+    np.testing.assert_array_equal(by_weight.data_min_, by_copies.data_min_)
+    np.testing.assert_array_equal(by_weight.data_max_, by_copies.data_max_)
+
+
+@every_estimator
+def test_zero_weight_rows_are_absent_whatever_they_hold(name):
+    """On a table above one batch too: the rest is in the same order, hence the same bits."""
+    X, far = small_table(700), np.full((5, 3), 1e9)
+    weight = np.repeat([1.0, 0.0], [700, 5])
+    absent = clone(ESTIMATORS[name]).fit(X)
+    zero = clone(ESTIMATORS[name]).fit(np.vstack([X, far]), sample_weight=weight)
+    np.testing.assert_array_equal(absent.score_samples(X), zero.score_samples(X))
+    np.testing.assert_array_equal(absent.data_max_, zero.data_max_)
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.repeat([1.0, -1.0], [299, 1]), r"sample_weight\[299\] is -1.0"),
+        (np.zeros(300), "sample_weight is zero for every row"),
+        (np.full(300, np.nan), "sample_weight.*NaN"),
+        (np.full(300, np.inf), "sample_weight.*infinity"),
+        (np.ones(299), "sample_weight"),
+        (np.ones((300, 2)), "[Ss]ample weights"),
+    ],
+)
+def test_weights_that_are_no_frequencies_are_refused(name, weight, message):
+    with pytest.raises(ValueError, match=message):
+        clone(ESTIMATORS[name]).fit(table("small"), sample_weight=weight)
+
+
+def test_ties_are_named_with_their_step():
+    X = small_table().copy()
+    X[:, 1] = np.round(X[:, 1] / 50) * 0.5
+    with pytest.warns(TiedColumnWarning, match=r"column 1 \(step 0\.5\)"):
+        clone(ESTIMATORS["glow"]).fit(X)
