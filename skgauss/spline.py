@@ -127,11 +127,12 @@ def rational_quadratic_inverse(y, bin_: Bin, xp=np):
     0.7
     """
     secant = bin_.height / bin_.width
-    rise = y - bin_.y0
-    bend = rise * (bin_.slope0 + bin_.slope1 - 2 * secant)
-    a = bin_.height * (secant - bin_.slope0) + bend
-    b = bin_.height * bin_.slope0 - bend
-    c = -secant * rise
+    rise = (y - bin_.y0) / bin_.height
+    start, end = bin_.slope0 / secant, bin_.slope1 / secant  # free of units: no overflow below
+    bend = rise * (start + end - 2)
+    a = 1 - start + bend
+    b = start - bend
+    c = -rise
     root = xp.sqrt(xp.maximum(b**2 - 4 * a * c, 0))
     t = 2 * c / (-b - root)
     return bin_.x0 + t * bin_.width, _log_slope(t, secant, bin_.slope0, bin_.slope1, xp)

@@ -24,7 +24,7 @@ import numpy as np
 __all__ = ["LINEAR", "LOG", "POWER", "tail_forward", "tail_inverse"]
 
 LINEAR, LOG, POWER = 0, 1, 2
-_MAX_EXPONENT = 600.0  # keeps an inverse inside the range of float64
+_MAX_EXPONENT = 0.85  # of the largest in the range of the dtype: keeps an inverse inside it
 
 
 def tail_forward(t, law, parameter, z_edge, xp=np):
@@ -59,11 +59,10 @@ def tail_forward(t, law, parameter, z_edge, xp=np):
     is_power = law == POWER
     rate = xp.where(is_power, z_edge / parameter, parameter)
     log_term = xp.log1p(rate * t)
-    z = xp.sqrt(z_edge**2 + 2 * parameter * log_term)
-    safe = xp.where(is_power, z, 1)
+    z = xp.sqrt(xp.where(is_power, z_edge**2 + 2 * parameter * log_term, 1))
     power = 2 * parameter * log_term / xp.where(is_power, z + z_edge, 1)
     growth = xp.where(law == LINEAR, t, xp.where(is_power, power, log_term / parameter))
-    log_slope = xp.where(is_power, xp.log(xp.where(is_power, z_edge, 1) / safe), 0) - log_term
+    log_slope = xp.where(is_power, xp.log(xp.where(is_power, z_edge, 1) / z), 0) - log_term
     return growth, xp.where(law == LINEAR, 0, log_slope)
 
 
@@ -80,8 +79,8 @@ def tail_inverse(growth, law, parameter, z_edge, xp=np):
     Returns
     -------
     t : array
-        Excess. It stays inside the range of float64 whatever the latent: beyond an excess of
-        about 1e260 the inverse saturates.
+        Excess. It stays inside the range of the dtype whatever the latent: beyond an excess of
+        about 1e260 (1e32 in single precision) the inverse saturates.
 
     Examples
     --------
@@ -95,5 +94,6 @@ def tail_inverse(growth, law, parameter, z_edge, xp=np):
     log_term = xp.where(
         is_power, growth * (growth + 2 * z_edge) / (2 * parameter), growth * parameter
     )
-    t = xp.expm1(xp.minimum(log_term, _MAX_EXPONENT)) / rate
-    return xp.where(law == LINEAR, growth, t)
+    largest = _MAX_EXPONENT * np.log(np.finfo(xp.result_type(log_term, 0.0)).max)
+    log_term = xp.where(law == LINEAR, 0, xp.minimum(log_term, largest))
+    return xp.where(law == LINEAR, growth, xp.expm1(log_term) / rate)

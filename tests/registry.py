@@ -108,5 +108,5 @@ def build(name: str, n_channels: int, dtype) -> Bijection:
     """
     layer = BIJECTIONS[name](jax.random.key(len(name)), n_channels)
     rng = np.random.default_rng(len(name) + n_channels)
-    moved = jax.tree.map(lambda leaf: leaf + 0.2 * rng.standard_normal(np.shape(leaf)), layer)
+    moved = jax.tree.map(lambda leaf: leaf + 0.1 * rng.standard_normal(np.shape(leaf)), layer)
     return moved.astype(dtype)

@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn.base import clone
 
 from skgauss.exceptions import TiedColumnWarning
-from tests.estimators import ESTIMATORS, fitted, robust_scale, small_table, table
+from tests.estimators import ESTIMATORS, KINDS, fitted, robust_scale, small_table, table
 
 GLOWS = [name for name in ESTIMATORS if name.startswith("glow")]
 ON_SMALL = [(name, "small") for name in ESTIMATORS]
@@ -23,6 +23,7 @@ ON_REAL = [
 ]
 
 every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
+every_kind = pytest.mark.parametrize("name", KINDS)
 every_fit = pytest.mark.parametrize(("name", "data"), ON_SMALL + ON_REAL)
 
 
@@ -104,7 +105,7 @@ def test_density_is_that_of_the_map(name, data):
     assert error[smooth].max() < 1e-6
 
 
-@every_estimator
+@every_kind
 def test_density_integrates_to_one_in_one_dimension(name):
     estimator, X = fitted(name, "one_column"), table("one_column")
     u = np.linspace(-40, 40, 400_001)
@@ -113,7 +114,7 @@ def test_density_integrates_to_one_in_one_dimension(name):
     assert np.trapezoid(density * robust_scale(X) * np.cosh(u), u) == pytest.approx(1, abs=1e-3)
 
 
-@every_estimator
+@every_kind
 def test_density_integrates_to_one_in_two_dimensions(name):
     estimator, X = fitted(name, "two_columns"), table("two_columns")
     u = np.linspace(-10, 10, 601)
@@ -285,7 +286,7 @@ def test_rows_do_not_depend_on_their_neighbours(name):
         np.testing.assert_array_equal(estimator.score_samples(X[part]), log_density[part])
 
 
-@every_estimator
+@every_kind
 def test_block_size_changes_no_bit(name, monkeypatch):
     estimator, X = fitted(name, "small"), small_table(3000, seed=1)
     Z, log_density = estimator.transform(X), estimator.score_samples(X)

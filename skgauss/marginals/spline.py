@@ -23,6 +23,7 @@ _TAIL_CANDIDATES = (
     *((LOG, a) for a in (0.1, 0.2, 0.4, 0.8, 1.6)),
     *((POWER, a) for a in (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 30.0, 1000.0)),
 )
+_MIN_GAP = 1e-12  # of neighbouring knots, relative to their size
 _MIN_GAIN = 0.5  # nats over the rows of a tail, for it not to be Gaussian
 
 
@@ -31,6 +32,13 @@ def _distinct(column, weight):
     order = np.argsort(column, kind="stable")
     values, first = np.unique(column[order], return_index=True)
     return values, np.add.reduceat(weight[order], first)
+
+
+def _spread(x):
+    """Push knots apart, where values a rounding error apart hold the mass of several knots."""
+    for k in range(1, len(x)):
+        x[k] = max(x[k], x[k - 1] + _MIN_GAP * abs(x[k - 1]))
+    return x
 
 
 def _knot_slopes(x, z):
@@ -70,7 +78,7 @@ def _fit_column(column, weight, n_knots):
     beyond = max(_TAIL_FRACTION, min(0.1, 4 / total))
     first, last = ndtri([max(beyond, cdf[0]), min(1 - beyond, cdf[-1])])
     z = np.linspace(first, last, n_knots)
-    x = np.interp(z, ndtri(cdf), values)
+    x = _spread(np.interp(z, ndtri(cdf), values))
     slope = _knot_slopes(x, z)
     tails = []
     for end, sign in ((0, -1), (-1, 1)):
@@ -92,10 +100,9 @@ def _standardisation(X, weight):
         cdf = (np.cumsum(mass) - mass / 2) / mass.sum()
         low, loc[j], high = np.interp([0.25, 0.5, 0.75], cdf, values)
         scale[j] = (high - low) / (2 * ndtri(0.75))
-        smallest = 1e-9 * max(abs(values[0]), abs(values[-1]))
-        if scale[j] <= smallest:
+        if scale[j] <= 1e-9 * max(abs(low), abs(high)):
             scale[j] = np.average(np.abs(values - loc[j]), weights=mass)
-        if scale[j] <= 1e-6 * smallest or scale[j] == 0:
+        if scale[j] <= 1e-15 * max(abs(values[0]), abs(values[-1])):
             scale[j] = 1.0
     return loc, scale
 

@@ -1,0 +1,303 @@
+"""What is GlowGaussianizer's own: training, its record, and how it carries on."""
+
+from __future__ import annotations
+
+import time
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+
+from skgauss import GlowGaussianizer
+from skgauss.exceptions import TiedColumnWarning
+from skgauss.ladder import LADDER, configuration
+from tests.estimators import fitted, glow, small_table, table, two_moons
+
+
+@pytest.fixture(scope="module")
+def moons():
+    """A model trained on two moons with early stopping."""
+    return glow(n_steps=4, hidden_layer_sizes=(32,), max_iter=25).fit(two_moons(1500, seed=0))
+
+
+# The record of training
+
+
+def test_attributes_record_the_training(moons):
+    assert moons.n_iter_ == len(moons.loss_curve_) == len(moons.validation_scores_)
+    assert 1 <= moons.n_iter_ <= 25
+    assert all(type(value) is float for value in moons.loss_curve_ + moons.validation_scores_)
+    head, stack = moons.flow_.bijections
+    assert moons.n_parameters_ == sum(np.size(leaf) for leaf in jax.tree.leaves(stack))
+    assert not jax.tree.leaves(head)  # fitted, not trained
+    assert moons.training_noise_.shape == (2,)
+    assert moons.n_features_in_ == 2
+
+
+def test_loss_is_in_nats_of_the_table_s_own_units(moons):
+    """Behind the head or not: the last loss is about minus the score of the training rows."""
+    X = two_moons(1500, seed=0)
+    assert -moons.loss_curve_[-1] == pytest.approx(moons.score(X), abs=0.1)
+    assert moons.validation_scores_[-1] == pytest.approx(moons.score(X), abs=0.25)
+
+
+def test_training_raises_the_likelihood(moons):
+    assert moons.loss_curve_[-1] < moons.loss_curve_[0] - 0.1
+    start = clone(moons).set_params(max_iter=1).fit(two_moons(1500, seed=0))
+    test = two_moons(2000, seed=1)
+    assert moons.score(test) > start.score(test) + 0.1
+
+
+def test_the_best_held_out_parameters_are_kept():
+    """A rate that spoils the flow after a good start: the last iterate is not what is kept."""
+    model = glow(n_iter_no_change=3, max_iter=60, learning_rate_init=0.2, hidden_layer_sizes=(32,))
+    model.fit(small_table(150))
+    assert max(model.validation_scores_) > model.validation_scores_[-1]
+    best = int(np.argmax(model.validation_scores_))
+    again = clone(model).set_params(n_iter_no_change=1000).fit(small_table(150))
+    assert again.validation_scores_[: best + 1] == model.validation_scores_[: best + 1]
+    if max(again.validation_scores_) == max(model.validation_scores_):
+        np.testing.assert_array_equal(
+            again.score_samples(small_table(150)), model.score_samples(small_table(150))
+        )
+
+
+def test_early_stopping_ends_training_and_can_be_turned_off():
+    stopped = glow(n_iter_no_change=2, max_iter=100, learning_rate_init=0.1).fit(small_table(150))
+    assert stopped.n_iter_ < 100
+    full = glow(early_stopping=False, max_iter=7).fit(small_table(150))
+    assert full.n_iter_ == 7
+    assert full.validation_scores_ == []
+
+
+def test_small_tables_are_not_split():
+    assert glow().fit(small_table(90)).validation_scores_ == []
+    assert glow().fit(small_table(110)).validation_scores_
+
+
+def test_max_time_ends_training_with_what_there_is():
+    glow().fit(small_table(150))  # compiled
+    model = glow(max_iter=100_000, max_time=0.5, n_iter_no_change=100_000)
+    start = time.monotonic()
+    model.fit(small_table(150))
+    assert time.monotonic() - start < 30
+    assert 1 <= model.n_iter_ < 100_000
+    assert np.isfinite(model.score(small_table(150)))
+
+
+def test_verbose_shows_progress(capsys):
+    glow(verbose=1, max_iter=2).fit(small_table(150))
+    shown = "".join(capsys.readouterr())
+    for word in ("2/2", "loss=", "held-out=", "rows/s="):
+        assert word in shown
+    glow(max_iter=2).fit(small_table(150))
+    assert "".join(capsys.readouterr()) == ""
+
+
+# Carrying on
+
+
+def test_warm_start_continues():
+    X = two_moons(600, seed=0)
+    model = glow(max_iter=3, warm_start=True, early_stopping=False).fit(X)
+    head, first = model.flow_.bijections[0], model.score(X)
+    losses = list(model.loss_curve_)
+    model.fit(X)
+    assert model.n_iter_ == 6
+    assert model.loss_curve_[:3] == losses
+    assert model.loss_curve_[3] < losses[0]
+    assert model.score(X) > first
+    assert model.flow_.bijections[0] is head
+
+
+def test_without_warm_start_fit_starts_afresh():
+    X = small_table(150)
+    model = glow().fit(X)
+    scores = model.score_samples(X)
+    np.testing.assert_array_equal(model.fit(X).score_samples(X), scores)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_steps", 3),
+        ("mixer", "cayley"),
+        ("coupling", "affine"),
+        ("hidden_layer_sizes", (9,)),
+        ("n_bins", 5),
+        ("head", "affine"),
+    ],
+)
+def test_warm_start_refuses_another_architecture(name, value):
+    model = glow(warm_start=True, head="spline").fit(small_table(150))
+    model.set_params(**{name: value})
+    with pytest.raises(ValueError, match=rf"{name}=.*warm_start=False"):
+        model.fit(small_table(150))
+
+
+def test_warm_start_takes_auto_on_another_rung():
+    """What was "auto" stays as fitted, though another number of rows has another default."""
+    model = GlowGaussianizer(warm_start=True, coupling="affine", max_iter=1, random_state=0)
+    model.fit(small_table(90))
+    n_parameters = model.n_parameters_
+    model.fit(small_table(600))
+    assert model.n_parameters_ == n_parameters
+    assert model.n_iter_ == 2
+
+
+def test_warm_start_refuses_other_columns():
+    model = glow(warm_start=True).fit(small_table(150))
+    with pytest.raises(ValueError, match="3"):
+        model.fit(small_table(150, n_features=2))
+
+
+def test_partial_fit_improves_over_passes():
+    X, test = two_moons(2000, seed=0), two_moons(2000, seed=1)
+    model = glow(n_steps=4, hidden_layer_sizes=(32,), batch_size=128, learning_rate_init=5e-3)
+    model.partial_fit(X)
+    assert model.n_iter_ == 1
+    head, first = model.flow_.bijections[0], model.score(test)
+    for _ in range(15):
+        model.partial_fit(X)
+    assert model.n_iter_ == 16
+    assert model.flow_.bijections[0] is head
+    assert model.score(test) > first + 0.1
+
+
+def test_partial_fit_keeps_the_head_whatever_comes_next():
+    model = glow().partial_fit(small_table(150))
+    head = model.flow_.bijections[0]
+    model.partial_fit(100 + 5 * small_table(150))
+    assert model.flow_.bijections[0] is head
+
+
+def test_partial_fit_sees_the_range_of_all_rows():
+    model = glow().partial_fit(small_table(150)).partial_fit(1e4 + small_table(150))
+    assert model.data_max_[0] > 1e4
+
+
+def test_partial_fit_after_fit_carries_on():
+    X = small_table(150)
+    model = glow().fit(X)
+    n_iter = model.n_iter_
+    model.partial_fit(X)
+    assert model.n_iter_ == n_iter + 1
+    with pytest.raises(ValueError, match="2 features"):
+        model.partial_fit(X[:, :2])
+
+
+# Weights
+
+
+def test_weights_shift_the_density_as_copies_would():
+    """Beyond one batch, in expectation: within 0.05 nats over the seeds, each within 0.1."""
+    rng = np.random.default_rng(0)
+    X = np.vstack([rng.normal(-3, 1, (900, 2)), rng.normal(3, 0.5, (900, 2))])
+    weight = np.repeat([1, 3], 900)
+    test = np.vstack([rng.normal(-3, 1, (500, 2)), rng.normal(3, 0.5, (1500, 2))])
+    differences = []
+    for seed in range(3):
+        model = glow(max_iter=15, random_state=seed)
+        weighted = clone(model).fit(X, sample_weight=weight).score(test)
+        copied = clone(model).fit(np.repeat(X, weight, axis=0)).score(test)
+        unweighted = clone(model).fit(X).score(test)
+        assert weighted > unweighted
+        differences.append(weighted - copied)
+    assert abs(np.mean(differences)) < 0.05
+    assert np.abs(differences).max() < 0.1
+
+
+# Grids
+
+
+def test_dequantize_learns_a_density_of_the_step():
+    """A uniform column on a grid of step 1 has the density of its continuous counterpart."""
+    X = np.random.default_rng(0).integers(0, 20, (1500, 2)).astype(float)
+    with pytest.warns(TiedColumnWarning, match=r"step 1\)"):
+        glow(coupling="affine").fit(X)
+    model = glow(coupling="affine", dequantize=True).fit(X)
+    assert model.score(X) == pytest.approx(-2 * np.log(20), abs=0.3)
+    assert model.score_samples(X).max() < -2 * np.log(20) + 1.5
+
+
+@pytest.mark.filterwarnings("ignore::skgauss.exceptions.TiedColumnWarning")
+def test_dequantize_leaves_continuous_columns_alone():
+    X = small_table(150)
+    np.testing.assert_array_equal(
+        glow(dequantize=True).fit(X).score_samples(X), glow().fit(X).score_samples(X)
+    )
+
+
+def test_iris_works_out_of_the_box():
+    X = load_iris().data
+    model = GlowGaussianizer(dequantize=True, random_state=0).fit(X)
+    assert -4.0 < model.score(X) < 0.0
+
+
+# Good for something
+
+
+def test_two_moons_are_better_than_a_gaussian():
+    """Held out; the mean gain over seeds is 0.6 nats, the least 0.4."""
+    gains = []
+    for seed in range(3):
+        X, test = two_moons(1500, seed=seed), two_moons(2000, seed=100 + seed)
+        model = glow(n_steps=4, hidden_layer_sizes=(32,), max_iter=25, random_state=seed).fit(X)
+        gaussian = stats.multivariate_normal(X.mean(axis=0), np.cov(X.T))
+        gains.append(model.score(test) - gaussian.logpdf(test).mean())
+    assert np.mean(gains) > 0.6
+    assert min(gains) > 0.4
+
+
+def test_a_gaussian_is_learned_nearly_exactly():
+    """The score of held-out rows is that of the truth to 0.1 nats, and never above by noise."""
+    rng = np.random.default_rng(0)
+    truth = stats.multivariate_normal([1, -2], [[2.0, 1.2], [1.2, 1.0]])
+    X, test = truth.rvs(2000, rng), truth.rvs(4000, rng)
+    score = glow(max_iter=15).fit(X).score(test)
+    assert truth.logpdf(test).mean() - 0.1 < score < truth.logpdf(test).mean() + 0.02
+
+
+# Configurations
+
+
+def test_float64_trains_in_float64():
+    model = fitted("glow-float64", "small")
+    assert {leaf.dtype for leaf in model.optimizer_state_ if leaf.dtype.kind == "f"} == {
+        np.dtype(np.float64)
+    }
+    other = clone(model).set_params(dtype="float32").fit(table("small"))
+    assert other.optimizer_state_[0].dtype == np.float32
+    assert other.score(table("small")) == pytest.approx(model.score(table("small")), abs=0.05)
+
+
+def test_ladder_covers_every_size_and_is_documented():
+    limits = [limit for limit, _ in LADDER]
+    assert limits == sorted(limits)
+    assert limits[-1] == float("inf")
+    for limit, rung in LADDER[:-1]:
+        assert configuration(limit - 1) is rung
+        assert configuration(limit) is not rung
+        assert f"{limit:,}" in GlowGaussianizer.__doc__
+
+
+def test_auto_counts_weights_as_rows():
+    X, weight = small_table(150), np.full(150, 4.0)
+    model = GlowGaussianizer(max_iter=1, coupling="affine", random_state=0)
+    n_steps = clone(model).fit(X, sample_weight=weight).flow_.bijections[1].n_steps
+    assert n_steps == configuration(600).n_steps
+    assert clone(model).fit(X).flow_.bijections[1].n_steps == configuration(150).n_steps
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 5])
+@pytest.mark.parametrize("coupling", ["affine"])
+def test_any_number_of_features(n_features, coupling):
+    X = small_table(150, n_features)
+    model = glow(coupling=coupling).fit(X)
+    np.testing.assert_allclose(model.inverse_transform(model.transform(X)), X, rtol=1e-7)
+    assert list(model.get_feature_names_out()) == [
+        f"glowgaussianizer{j}" for j in range(n_features)
+    ]

@@ -1,0 +1,57 @@
+"""Ties and grids are found and named; continuous columns and repeated rows are left alone."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from skgauss.exceptions import TiedColumnWarning
+from skgauss.resolution import column_resolution, warn_tied_columns
+
+RNG = np.random.default_rng(0)
+NORMAL = RNG.normal(size=(1000, 2))
+
+
+@pytest.mark.parametrize("step", [1e-12, 0.25, 1.0, 1e100])
+def test_step_of_a_grid_is_found(step):
+    X = np.column_stack([NORMAL[:, 0], step * RNG.integers(-20, 20, 1000)])
+    np.testing.assert_allclose(column_resolution(X), [0, step], rtol=1e-9)
+
+
+def test_continuous_columns_have_none():
+    assert column_resolution(NORMAL).tolist() == [0, 0]
+
+
+def test_rows_repeated_whole_tie_no_column():
+    bootstrap = NORMAL[RNG.integers(0, 1000, 1000)]
+    assert column_resolution(bootstrap).tolist() == [0, 0]
+
+
+def test_constant_column_has_none():
+    X = np.column_stack([NORMAL[:, 0], np.full(1000, 3.0)])
+    assert column_resolution(X).tolist() == [0, 0]
+
+
+def test_rounding_noise_is_no_grid():
+    values = RNG.integers(0, 10, 1000) + RNG.choice([0, 1e-15], 1000)
+    X = np.column_stack([NORMAL[:, 0], values])
+    assert column_resolution(X)[1] == pytest.approx(1, rel=1e-9)
+
+
+def test_large_table_is_thinned_to_the_same_answer():
+    X = np.column_stack([RNG.normal(size=50_000), RNG.integers(0, 10, 50_000) / 4])
+    assert column_resolution(X).tolist() == [0, 0.25]
+
+
+def test_warning_names_the_tied_columns_only():
+    with pytest.warns(TiedColumnWarning, match=r"in age \(step 0.5\): ") as caught:
+        warn_tied_columns(np.array([0.0, 0.5]), ["height", "age"])
+    assert "height" not in str(caught[0].message)
+
+
+def test_nothing_is_said_where_nothing_is_tied():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_tied_columns(np.zeros(2), ["height", "age"])
