@@ -351,13 +351,13 @@ plt.show()
 # In short
 # --------
 #
-# ===================  =======================  ==================  =========================
-# layer                map                      log-determinant     kept valid by
-# ===================  =======================  ==================  =========================
-# `Invertible1x1Conv`  ``W x``, W = P L U       ``sum(log_diag_u)`` exponentiated diagonal of U
-# `ActNorm`            ``(x - loc) / scale``    ``-sum(log scale)`` softplus and a floor
-# rotations            ``Q x``, Q orthogonal    0                   orthogonal by construction
-# ===================  =======================  ==================  =========================
+# ===================  =======================  ===================  =========================
+# layer                map                      log-determinant      kept valid by
+# ===================  =======================  ===================  =========================
+# `Invertible1x1Conv`  ``W x``, W = P L U       ``sum(log_diag_u)``  exponentiated diagonal of U
+# `ActNorm`            ``(x - loc) / scale``    ``-sum(log scale)``  softplus and a floor
+# rotations            ``Q x``, Q orthogonal    0                    orthogonal by construction
+# ===================  =======================  ===================  =========================
 #
 # Log-determinants hold at one position; a feature map has H times W of them, added up by the
 # layer. `GlowStep` and `GlowGaussianizer` take any of these mixers in the same place.

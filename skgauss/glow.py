@@ -137,7 +137,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Trained parameters.
     training_noise_ : array of shape (n_features,)
         Standard deviation of the noise added to the training rows behind the head: 1 for a
-        constant column, else 0 for a large table of independent columns.
+        constant column; for the others chosen by cross-validation, 0 for most large tables.
     optimizer_state_ : list of arrays
         What `warm_start` and `partial_fit` carry on from.
     data_min_, data_max_ : array of shape (n_features,)
@@ -348,7 +348,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         head = fit_head(config.head, X, weight)
         sample = rng.permutation(len(X))[:INIT_ROWS]
         Z, _ = head_forward(head, X[sample])
-        self.training_noise_ = noise_scale(Z, weight[sample])
+        self.training_noise_ = noise_scale(Z, weight[sample], rng)
         Z = Z + self.training_noise_ * rng.standard_normal(Z.shape)
         kwargs = {"hidden_layer_sizes": config.hidden_layer_sizes}
         if self.coupling != "affine":

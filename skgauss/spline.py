@@ -99,8 +99,8 @@ def rational_quadratic(x, bin_: Bin, xp=np):
 def rational_quadratic_inverse(y, bin_: Bin, xp=np):
     """Invert the spline in closed form.
 
-    The root is taken in the form that does not cancel, and the discriminant, which rounding
-    can push a hair below zero, is clamped.
+    Free of the bin's units, the discriminant is a sum of squares; outside the bin, where
+    rounding can push a value, it is clamped. The root is taken in the form that does not cancel.
 
     Parameters
     ----------
@@ -128,13 +128,12 @@ def rational_quadratic_inverse(y, bin_: Bin, xp=np):
     """
     secant = bin_.height / bin_.width
     rise = (y - bin_.y0) / bin_.height
-    start, end = bin_.slope0 / secant, bin_.slope1 / secant  # free of units: no overflow below
-    bend = rise * (start + end - 2)
-    a = 1 - start + bend
-    b = start - bend
-    c = -rise
-    root = xp.sqrt(xp.maximum(b**2 - 4 * a * c, 0))
-    t = 2 * c / (-b - root)
+    rest = 1 - rise
+    lead = (bin_.slope0 * rest - bin_.slope1 * rise) / secant
+    root = xp.sqrt(xp.maximum(lead**2 + 4 * rise * rest, 0))
+    from_start = 2 * rise / (2 * rise + lead + root)
+    from_end = (root - lead) / (root - lead + 2 * rest)
+    t = xp.where(lead > 0, from_start, from_end)
     return bin_.x0 + t * bin_.width, _log_slope(t, secant, bin_.slope0, bin_.slope1, xp)
 
 

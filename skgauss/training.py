@@ -187,10 +187,11 @@ def _update(layout, state, gradients, rate, averaging, alpha):
 class _Trainer:
     """The parts of a training run that do not change from batch to batch."""
 
-    def __init__(self, flow: Bijection, options: TrainingOptions, pool):
+    def __init__(self, flow: Bijection, rows: Rows, options: TrainingOptions, pool):
         template, self.held = partition(flow)
         self.layout = _Layout.of(template)
         self.options, self.pool, self.devices = options, pool, jax.local_devices()
+        self.mean_weight = float(rows.weight.mean())
         self.x64 = np.dtype(options.dtype) == np.float64
 
     def on_shards(self, function, vector, x, weight):
@@ -238,7 +239,7 @@ class _Trainer:
     def update(self, state, rows, indices, done, total):
         """Make one update; return the state and the batch's mean loss, both on the device."""
         x, weight = self.batch(rows, indices)
-        weight /= rows.weight.mean() * len(indices)
+        weight /= self.mean_weight * len(indices)
         outputs = self.on_shards(_loss_and_gradient, state.params, x, weight)
         losses, gradients = zip(*outputs, strict=True)
         rate, averaging = self.schedule(done, total)
@@ -346,7 +347,7 @@ def maximize_likelihood(
         ThreadPoolExecutor(_N_SHARDS) as pool,
         tqdm(total=options.max_iter, disable=not options.verbose, unit="iter") as bar,
     ):
-        trainer, order = _Trainer(flow, options, pool), np.arange(len(rows.weight))
+        trainer, order = _Trainer(flow, rows, options, pool), np.arange(len(rows.weight))
         if held_out is not None:
             trainer.compile_ahead(state.params, rows.take(order[:1]).shape[1])
         done, total = 0, len(trainer.iteration(order, np.random.default_rng(0))) * options.max_iter

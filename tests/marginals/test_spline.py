@@ -88,22 +88,20 @@ def test_map_is_strictly_increasing_on_the_rows(name):
     assert (np.diff(Z) >= 0).all()
 
 
-@every_column
+@pytest.mark.parametrize(
+    "name", sorted(COLUMNS.keys() - {"a rounding error apart", "twenty decades"})
+)
 def test_slope_is_continuous_at_every_knot(name):
     spline = SplineMarginal().fit(column(name)).spline_
     nearby = 1e-9 * np.min(np.diff(spline.x))
-    if nearby < 4 * EPS * np.abs(spline.x).max():
-        pytest.skip("the knots lie too close to look on either side of one")
     slopes = [tailed_forward(spline, spline.x + step)[1] for step in (-nearby, nearby)]
     np.testing.assert_allclose(*slopes, atol=1e-6)
 
 
-@every_column
+@pytest.mark.parametrize("name", sorted(COLUMNS.keys() - {"twenty decades"}))
 def test_values_a_million_million_scales_out_come_back(name):
     marginal = SplineMarginal().fit(column(name))
     far = marginal.loc_ + marginal.scale_ * np.array([[-1e12], [1e12]])
-    if name == "twenty decades":
-        pytest.skip("1e12 scales lie within the column")
     Z = marginal.transform(far)
     assert Z[0] < Z[1]
     assert np.isfinite(marginal.score_samples(far)).all()

@@ -1,0 +1,120 @@
+"""The stack: data-dependent start, the scan, and a compilation that does not grow."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from skgauss.bijections import Chain, FixedRotation, GlowStack, GlowStep, combine, partition
+from skgauss.bijections.glow import COUPLINGS, MIXERS
+from tests.registry import build, quick_jit
+
+SMALL = {"coupling_kwargs": {"hidden_layer_sizes": (4,)}}
+RNG = np.random.default_rng(0)
+BATCH = (RNG.normal(size=(500, 3)) ** 3 @ RNG.normal(size=(3, 3)) + 100).astype(np.float32)
+
+
+def steps_of(stack):
+    """The steps of a stack, one by one."""
+    params, held = partition(stack.steps)
+    return [
+        combine(jax.tree.map(lambda leaf, i=i: leaf[i], params), [value[i] for value in held])
+        for i in range(stack.n_steps)
+    ]
+
+
+def activations(stack, rows):
+    """What reaches each mixer: the output of every step's ActNorm, of shape (C, n)."""
+    x = jnp.asarray(rows).T
+    for step in steps_of(stack):
+        x, _ = step.actnorm._forward(x)
+        yield np.asarray(x)
+        x, _ = step.coupling._forward(step.mixer._forward(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("mixer", "coupling"),
+    [(mixer, "affine") for mixer in MIXERS] + [("lu", "spline"), ("lu", "mixture")],
+)
+def test_every_step_starts_from_standardised_activations(mixer, coupling):
+    stack = GlowStack.from_data(
+        jax.random.key(0), BATCH, n_steps=4, mixer=mixer, coupling=coupling, **SMALL
+    )
+    for reached in activations(stack, BATCH):
+        np.testing.assert_allclose(reached.mean(axis=1), 0, atol=1e-3)
+        np.testing.assert_allclose(reached.std(axis=1), 1, atol=1e-3)
+
+
+def test_rotation_mixers_turn_to_the_principal_axes():
+    stack = GlowStack.from_data(
+        jax.random.key(0), BATCH, n_steps=2, mixer="rotation", coupling="affine", **SMALL
+    )
+    first = steps_of(stack)[0]
+    assert isinstance(first.mixer, FixedRotation)
+    z, _ = first.mixer._forward(next(activations(stack, BATCH)))
+    covariance = np.cov(z)
+    np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-3)
+
+
+def test_start_from_feature_maps_is_that_from_their_pixels():
+    maps = BATCH.reshape(20, 5, 5, 3).transpose(0, 3, 1, 2)
+    fits = [
+        GlowStack.from_data(jax.random.key(0), batch, n_steps=2, coupling="affine", **SMALL)
+        for batch in (maps, BATCH)
+    ]
+    for mine, its in zip(*map(jax.tree.leaves, fits), strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-3, atol=1e-4)
+
+
+def test_weight_zero_is_absence_at_the_start():
+    weight = (np.arange(500) < 300).astype(np.float32)
+    padded = np.where(weight[:, None] > 0, BATCH, 1e4)
+    fits = [
+        GlowStack.from_data(jax.random.key(0), *rows, n_steps=2, coupling="affine", **SMALL)
+        for rows in ((padded, weight), (BATCH[:300],))
+    ]
+    for mine, its in zip(*map(jax.tree.leaves, fits), strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-2, atol=1e-3)
+
+
+def test_scan_is_the_chain_of_the_steps():
+    with jax.enable_x64(True):
+        stack = build("GlowStack-lu-spline", 3, np.float64)
+        chain, x = Chain(tuple(steps_of(stack))), RNG.normal(size=(3, 20))
+        for method in ("_forward", "_inverse"):
+            outputs = [quick_jit(getattr(layer, method))(x) for layer in (stack, chain)]
+            for mine, its in zip(*outputs, strict=True):
+                np.testing.assert_allclose(mine, its, rtol=1e-10, atol=1e-10)
+
+
+def n_equations(jaxpr):
+    """Equations of a jaxpr, those of its inner ones included."""
+    inner = (p for eqn in jaxpr.eqns for p in jax.tree.leaves(tuple(eqn.params.values())))
+    jaxprs = [getattr(p, "jaxpr", p) for p in inner if hasattr(p, "eqns") or hasattr(p, "jaxpr")]
+    return len(jaxpr.eqns) + sum(map(n_equations, jaxprs))
+
+
+def test_compilation_does_not_grow_with_the_number_of_steps():
+    def size(n_steps):
+        stack = GlowStack.init(jax.random.key(0), 3, n_steps=n_steps, coupling="affine", **SMALL)
+        loss = jax.grad(lambda stack, x: jnp.sum(stack.transform(x)))
+        return n_equations(jax.make_jaxpr(loss)(stack, jnp.zeros(3)).jaxpr)
+
+    assert size(2) > 50
+    assert size(2) == size(32)
+
+
+def test_steps_start_differently():
+    stack = GlowStack.init(jax.random.key(0), 3, n_steps=2, **SMALL)
+    first, second = steps_of(stack)
+    assert np.abs(first.mixer.weight - second.mixer.weight).max() > 0.1
+
+
+@pytest.mark.parametrize("given", [{"mixer": "fft"}, {"coupling": "cubic"}])
+def test_unknown_names_are_refused_with_the_known_ones(given):
+    (name, value), table = *given.items(), MIXERS if "mixer" in given else COUPLINGS
+    with pytest.raises(ValueError, match=f"{name} must be one of .*got '{value}'") as caught:
+        GlowStep.init(jax.random.key(0), 3, **given)
+    assert all(known in str(caught.value) for known in table)

@@ -1,0 +1,212 @@
+"""Maximum likelihood on flows whose optimum is known in closed form."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+import scipy.stats as st
+
+from skgauss.bijections import AffineCoupling, Chain, ElementwiseAffine
+from skgauss.training import (
+    Rows,
+    TrainingOptions,
+    maximize_likelihood,
+    start_state,
+    with_parameters,
+)
+
+LOC, SCALE = np.array([3.0, -1.0]), np.array([2.0, 0.5])
+NORMAL = np.random.default_rng(0).normal(size=(300, 2))
+X = LOC + SCALE * NORMAL
+OPTIONS = TrainingOptions(
+    max_iter=5,
+    batch_size=128,
+    learning_rate_init=1e-2,
+    alpha=0.0,
+    ema_decay=0.9,
+    tol=0.0,
+    n_iter_no_change=1000,
+    max_time=None,
+    min_updates=1,
+)
+
+
+class Recorded:
+    """Rows that remember which of them were taken."""
+
+    def __init__(self, values):
+        self.values, self.taken = values, []
+
+    def __call__(self, indices):
+        self.taken.append(np.array(indices))
+        return self.values[indices]
+
+
+def rows_of(values, weight=None, log_det=0.0):
+    weight = np.ones(len(values)) if weight is None else np.asarray(weight, float)
+    return Rows(values.__getitem__, weight, log_det)
+
+
+def train(rows, held_out=None, flow=None, seed=0, after_iteration=None, **options):
+    flow = ElementwiseAffine.init(2) if flow is None else flow
+    options = dataclasses.replace(OPTIONS, **options)
+    state = start_state(flow, options.dtype)
+    rng = np.random.default_rng(seed)
+    state, progress = maximize_likelihood(
+        flow, state, rows, held_out, options, rng, after_iteration
+    )
+    return with_parameters(flow, progress.best), progress
+
+
+def score(flow, values):
+    """Mean log-likelihood, the slow and obvious way."""
+    with jax.enable_x64(True):
+        z, log_det = jax.vmap(flow.transform_and_log_det)(values)
+    return float(np.mean(st.norm.logpdf(z).sum(axis=1) + np.asarray(log_det)))
+
+
+def test_training_finds_the_maximum_of_the_likelihood():
+    flow, progress = train(rows_of(X), max_iter=300, learning_rate_init=5e-2)
+    optimum = st.norm.logpdf(X, X.mean(axis=0), X.std(axis=0)).sum(axis=1).mean()
+    assert score(flow, X) == pytest.approx(optimum, abs=5e-3)
+    assert progress.loss_curve[-1] == pytest.approx(-optimum, abs=5e-3)
+    assert progress.loss_curve[0] > progress.loss_curve[-1] + 1
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "min_updates", "n_passes"), [(300, 1, 1), (300, 7, 3), (5, 4, 4)]
+)
+def test_every_row_is_visited_once_per_pass(n_rows, min_updates, n_passes):
+    recorded = Recorded(X[:n_rows])
+    train(Rows(recorded, np.ones(n_rows)), max_iter=2, min_updates=min_updates)
+    visits = np.bincount(np.concatenate(recorded.taken), minlength=n_rows)
+    np.testing.assert_array_equal(visits, 2 * n_passes)
+    assert max(map(len, recorded.taken)) <= OPTIONS.batch_size
+
+
+def test_passes_are_shuffled_by_the_generator():
+    orders = []
+    for seed in (0, 0, 1):
+        recorded = Recorded(X)
+        train(Rows(recorded, np.ones(300)), seed=seed, max_iter=2)
+        orders.append(np.concatenate(recorded.taken))
+    assert (orders[0] == orders[1]).all()
+    assert (orders[0] != orders[2]).any()
+    assert (orders[0][:300] != orders[0][300:]).any()
+
+
+def test_rows_of_weight_zero_have_no_influence():
+    weight = np.arange(300) % 2
+    spoilt = np.where(weight[:, None] > 0, X, 1e6)
+    flows = [train(rows_of(values, weight))[0] for values in (X, spoilt)]
+    for mine, its in zip(*map(jax.tree.leaves, flows), strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_weights_are_copies():
+    weight = np.random.default_rng(1).integers(1, 4, 60)
+    options = {"batch_size": 256, "max_iter": 20, "dtype": np.float64}
+    weighted, _ = train(rows_of(X[:60], weight), **options)
+    copied, _ = train(rows_of(np.repeat(X[:60], weight, axis=0)), **options)
+    for mine, its in zip(jax.tree.leaves(weighted), jax.tree.leaves(copied), strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-8, atol=1e-8)
+
+
+def test_log_det_of_the_head_is_added_to_what_is_reported():
+    plain = train(rows_of(X), rows_of(X[:50]))[1]
+    shifted = train(rows_of(X, log_det=2.5), rows_of(X[:50], log_det=-1.0))[1]
+    np.testing.assert_allclose(shifted.loss_curve, np.subtract(plain.loss_curve, 2.5), rtol=1e-6)
+    np.testing.assert_allclose(
+        shifted.validation_scores, np.subtract(plain.validation_scores, 1.0), rtol=1e-6
+    )
+
+
+def test_early_stopping_keeps_the_best():
+    """The held-out rows sit between the start and where training goes."""
+    held_out = NORMAL + 0.3 * LOC
+    options = {"max_iter": 200, "learning_rate_init": 5e-2, "n_iter_no_change": 5}
+    flow, progress = train(rows_of(X), rows_of(held_out), **options)
+    scores = progress.validation_scores
+    best = int(np.argmax(scores))
+    assert progress.stopped == "early_stopping"
+    assert 0 < best == len(scores) - 6
+    assert progress.best_score == scores[best]
+    assert score(flow, held_out) == pytest.approx(scores[best], abs=1e-4)
+
+
+def test_tolerance_counts_small_gains_as_none():
+    held_out = rows_of(X[:50])
+    patient = train(rows_of(X), held_out, max_iter=20, n_iter_no_change=3)[1]
+    strict = train(rows_of(X), held_out, max_iter=20, n_iter_no_change=3, tol=1e3)[1]
+    assert len(patient.loss_curve) == 20
+    assert (len(strict.loss_curve), strict.stopped) == (4, "early_stopping")
+
+
+@pytest.mark.parametrize("held_out", [rows_of(X[:50]), None])
+def test_divergence_is_noticed_and_the_best_is_finite(held_out):
+    flow, progress = train(rows_of(X), held_out, learning_rate_init=1e20, max_iter=20)
+    assert progress.stopped == "diverged"
+    assert len(progress.loss_curve) < 20
+    assert np.isfinite(score(flow, X))
+
+
+def test_time_limit_ends_training_with_the_best_so_far():
+    flow, progress = train(rows_of(X), rows_of(X[:50]), max_time=1e-9, max_iter=1000)
+    assert progress.stopped == "max_time"
+    assert len(progress.loss_curve) == len(progress.validation_scores) == 1
+    assert score(flow, X[:50]) == pytest.approx(progress.best_score, abs=1e-4)
+
+
+def test_callback_ends_training():
+    seen = []
+
+    def stop_after_three(progress):
+        seen.append(len(progress.loss_curve))
+        return len(seen) == 3
+
+    _, progress = train(rows_of(X), after_iteration=stop_after_three)
+    assert (seen, progress.stopped) == ([1, 2, 3], "callback")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_two_threads_give_the_same_bits_twice(dtype):
+    flow = AffineCoupling.init(jax.random.key(0), 2, hidden_layer_sizes=(4,))
+    first, second = (train(rows_of(X), rows_of(X[:50]), flow, dtype=dtype)[1] for _ in range(2))
+    assert first.best.dtype == dtype
+    np.testing.assert_array_equal(first.best, second.best)
+    assert first.loss_curve == second.loss_curve
+    assert first.validation_scores == second.validation_scores
+
+
+def test_weight_decay_reaches_weights_of_conditioners_only():
+    flow = Chain(
+        (
+            ElementwiseAffine.init(2),
+            AffineCoupling.init(jax.random.key(0), 2, hidden_layer_sizes=(4,)),
+        )
+    )
+    moved = jax.tree.map(lambda leaf: leaf + 1.0, flow)
+    silent = Rows(lambda indices: np.zeros((len(indices), 2)), np.full(8, 1e-30))
+    trained, _ = train(silent, flow=moved, alpha=1.0, ema_decay=0.0, learning_rate_init=1e-2)
+    before, after = (f.bijections[1].conditioner.weights[-1] for f in (moved, trained))
+    assert np.abs(after).max() < np.abs(before).max()
+
+
+def test_parameters_survive_the_flat_vector():
+    flow = AffineCoupling.init(jax.random.key(0), 3, hidden_layer_sizes=(4,))
+    same = with_parameters(flow, start_state(flow).params)
+    assert jax.tree.structure(same) == jax.tree.structure(flow)
+    for mine, its in zip(jax.tree.leaves(flow), jax.tree.leaves(same), strict=True):
+        assert isinstance(its, np.ndarray)
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_progress_bar_shows_losses_and_speed(capsys):
+    train(rows_of(X), rows_of(X[:50]), verbose=1)
+    shown = capsys.readouterr().err
+    assert all(word in shown for word in ("loss=", "held-out=", "rows/s=", "5/5"))
+    train(rows_of(X))
+    assert capsys.readouterr().err == ""
