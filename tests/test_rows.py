@@ -79,8 +79,8 @@ def test_constant_column_is_trained_as_standard_normal_noise():
     np.testing.assert_array_equal(noise_of(Z[:, 1:2]), [1])
 
 
-def test_many_independent_rows_need_no_noise():
-    assert noise_of(RNG.normal(size=(3000, 3))).tolist() == [0, 0, 0]
+def test_many_independent_rows_need_next_to_no_noise():
+    assert (noise_of(RNG.normal(size=(3000, 3))) < 0.1).all()
 
 
 @pytest.mark.parametrize("n_rows", [100, 3000])

@@ -33,8 +33,8 @@ class _Coupling(Bijection):
     """Map the second half of the channels with parameters computed from the first half.
 
     A subclass maps one channel given its parameters (`_map`, `_unmap`); the identity half is
-    left alone. A single channel has nothing to condition
-    on and is mapped with constant parameters.
+    left alone, unless `_unmap_identity` says otherwise. A single channel has nothing to
+    condition on and is mapped with constant parameters.
     """
 
     starts_at_identity: ClassVar[bool] = True
@@ -229,7 +229,8 @@ class MixtureCDFCoupling(_Coupling):
     logarithms are log-sum-exps, so the tails stay exact: they are those of the widest
     component, linear, never clipped. Map and log-determinant cost one pass of the conditioner
     and O(K C). The inverse is a safeguarded Newton iteration in the bracket that the
-    components' own inverses give, to 1e-10 in float64. Invertible because weights and scales are positive.
+    components' own inverses give, to 1e-10 in float64. Invertible because weights and scales
+    are positive.
 
     Parameters
     ----------

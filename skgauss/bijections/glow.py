@@ -145,7 +145,7 @@ def _fit_steps(params, held, x, weight):
     def fit_step(x, step_parts):
         step = combine(*step_parts)._fitted_to(x, weight)
         x, _ = Chain((step.actnorm, step.mixer))._forward(x)
-        if not step.coupling.starts_at_identity:
+        if not getattr(step.coupling, "starts_at_identity", False):
             x, _ = step.coupling._forward(x)
         return x, partition(step)
 
