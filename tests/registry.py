@@ -96,7 +96,7 @@ _COUPLINGS = ["AffineCoupling", "RationalQuadraticSplineCoupling", "MixtureCDFCo
 CASES = [
     *((name, 3) for name in BIJECTIONS),
     *((name, 4) for name in _COUPLINGS),
-    *((name, 1) for name in ["Invertible1x1Conv", *_COUPLINGS, "GlowStack-lu-spline"]),
+    *((name, 1) for name in ["Invertible1x1Conv", *_COUPLINGS, "GlowStep"]),
 ]
 CASE_IDS = [f"{name}-C{n}" for name, n in CASES]
 

@@ -303,10 +303,10 @@ def test_memmap_gives_the_same_bits(estimator, tmp_path):
 def test_memmap_is_not_copied_whole(tmp_path, monkeypatch):
     """Peak of what NumPy allocates in fit, the caches made small so that the table is large."""
     monkeypatch.setattr(skgauss.rows, "_CACHE_BYTES", 1 << 16)
-    monkeypatch.setattr(skgauss.rows, "_BLOCK", 1 << 12)
+    monkeypatch.setattr(skgauss.rows, "_BLOCK", 1 << 10)
     monkeypatch.setattr(skgauss.glow, "_HEAD_ROWS", 5_000)
     X = _memmap(tmp_path / "X.npy", np.random.default_rng(0).normal(size=(160_000, 40)))
-    model = glow(coupling="affine", n_steps=1, max_iter=1, batch_size=4096)
+    model = glow(coupling="affine", n_steps=1, max_iter=1, batch_size=1024)
     model.fit(X[:6000]).score_samples(X[:10])  # compile, which allocates too
     tracemalloc.start()
     try:
