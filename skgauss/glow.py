@@ -353,10 +353,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         kwargs = {"hidden_layer_sizes": config.hidden_layer_sizes}
         if self.coupling != "affine":
             kwargs["n_bins" if self.coupling == "spline" else "n_components"] = self.n_bins
-        with jax.enable_x64(self.dtype == "float64"):
+        with jax.enable_x64(True):  # a rotation fitted in float32 would not be one in float64
             stack = GlowStack.from_data(
                 rng,
-                *pad_rows(Z, weight[sample], self.dtype),
+                *pad_rows(Z, weight[sample]),
                 n_steps=config.n_steps,
                 mixer=self.mixer,
                 coupling=self.coupling,

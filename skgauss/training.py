@@ -282,7 +282,7 @@ def _judge(progress: Progress, state: TrainingState, options: TrainingOptions) -
     """Judge the last iteration, keep the best parameters, and say whether to go on."""
     held_out = progress.validation_scores
     score = held_out[-1] if held_out else -progress.loss_curve[-1]
-    if not np.isfinite(score + progress.loss_curve[-1]):
+    if not np.isfinite([score, progress.loss_curve[-1], np.sum(state.average)]).all():
         progress.stopped = "diverged"
         return False
     progress.n_stale = 0 if score > progress.best_score + options.tol else progress.n_stale + 1
