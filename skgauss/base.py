@@ -47,6 +47,8 @@ class BaseGaussianizer(
     _block_size = 1024
 
     n_jobs: int | None
+    data_min_: np.ndarray
+    data_max_: np.ndarray
 
     def _fit(self, X: np.ndarray, sample_weight: np.ndarray | None) -> None:
         raise TypeError(f"{type(self).__name__} does not define _fit")
@@ -243,10 +245,14 @@ class BaseGaussianizer(
         Z = self._latents(X)
         return diagnose(X, Z, self._rows(Z), self.data_min_, self.data_max_)
 
-    def _note_range(self, X: np.ndarray) -> None:
-        """Keep the range of the training rows, for `diagnose`."""
-        self.data_min_ = np.asarray(X.min(axis=0), np.float64)
-        self.data_max_ = np.asarray(X.max(axis=0), np.float64)
+    def _note_range(self, X: np.ndarray, weight: Any = None, *, widen: bool = False) -> None:
+        """Keep, or widen, the range of the training rows of positive weight, for `diagnose`."""
+        if weight is not None and not np.all(weight):
+            X = X[weight > 0]
+        low, high = np.asarray(X.min(axis=0), float), np.asarray(X.max(axis=0), float)
+        if widen:
+            low, high = np.minimum(low, self.data_min_), np.maximum(high, self.data_max_)
+        self.data_min_, self.data_max_ = low, high
 
     def __getstate__(self):
         return {**super().__getstate__(), "_skgauss_version": skgauss.__version__}

@@ -46,7 +46,7 @@ from skgauss.training import (
 
 __all__ = ["GlowGaussianizer"]
 
-_HEAD_ROWS = 200_000
+_HEAD_ROWS = 50_000
 _AUTO = StrOptions({"auto"})
 
 
@@ -293,6 +293,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         split = self.early_stopping and not one_pass
         train, held_out = split_rows(len(X), self.validation_fraction if split else 0.0, rng)
         table = Table(X, weight, self._noise_width(X), rng)
+        self._note_range(X, widen=carry_on)
         if carry_on:
             self._check_unchanged(config)
         else:
@@ -344,7 +345,6 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         if len(train) > _HEAD_ROWS:
             train = np.sort(rng.choice(train, _HEAD_ROWS, replace=False))
         X, weight = table.load(train), table.weight[train]
-        self._note_range(table.X)
         head = fit_head(config.head, X, weight)
         sample = rng.permutation(len(X))[:INIT_ROWS]
         Z, _ = head_forward(head, X[sample])
@@ -373,14 +373,17 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         """A warm start needs the steps that were fitted."""
         stack = self._parts()[1]
         mixer, coupling = type(stack.steps.mixer), type(stack.steps.coupling)
-        network = cast(Any, stack.steps.coupling).conditioner
+        layer: Any = stack.steps.coupling
         fitted = {
             "n_steps": stack.n_steps,
             "mixer": next(name for name, cls in MIXERS.items() if cls is mixer),
             "coupling": next(name for name, cls in COUPLINGS.items() if cls is coupling),
         }
+        if fitted["coupling"] == "spline":
+            fitted["n_bins"] = (layer.identity_spline.params.shape[1] + 1) // 3
         if self.n_features_in_ > 1:
-            fitted["hidden_layer_sizes"] = tuple(len(w[0]) for w in network.weights[:-1])
+            weights = layer.conditioner.weights
+            fitted["hidden_layer_sizes"] = tuple(len(weight[0]) for weight in weights[:-1])
         for name, was in fitted.items():
             now = getattr(config if hasattr(config, name) else self, name)
             given = getattr(self, name)

@@ -73,6 +73,8 @@ def fit_head(kind: str, X: np.ndarray, weight: np.ndarray) -> Chain:
     head : Chain
         With NumPy arrays.
     """
+    if len(X) == 1:  # equal rows, merged
+        X, weight = np.repeat(X, 2, axis=0), np.repeat(weight / 2, 2)
     marginal = SplineMarginal(subsample=None).fit(X, sample_weight=weight)
     affine = FixedAffine(marginal.loc_, marginal.scale_)
     if kind == "affine":
@@ -212,7 +214,7 @@ class Table:
         May be memory-mapped: it is never copied whole.
     weight : array of shape (n_rows,)
     width : array of shape (n_features,)
-        Of the uniform noise added to every column, each time that it is read.
+        Of the uniform noise added to every column when it is read.
     rng : numpy.random.Generator
     """
 

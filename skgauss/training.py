@@ -266,7 +266,8 @@ def start_state(flow: Bijection, dtype: Any = np.float32) -> TrainingState:
     """Return the state in which training of `flow` starts."""
     leaves = jax.tree.leaves(flow)
     params = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(dtype)
-    return TrainingState(params, params.copy(), _adam.init(params))
+    with jax.enable_x64(np.dtype(dtype) == np.float64):
+        return TrainingState(params, params.copy(), _adam.init(params))
 
 
 def with_parameters(flow: Bijection, vector: np.ndarray) -> Bijection:
