@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 _BLOCK = 1 << 16
+_LARGEST = 1e300
 
 
 @contextlib.contextmanager
@@ -81,15 +82,22 @@ def _text_columns(X: Any) -> list[str]:
 
 
 def _check_finite(X: np.ndarray, label: Any) -> None:
+    largest = min(_LARGEST, float(np.finfo(X.dtype).max))
     for start in range(0, len(X), _BLOCK):
-        finite = np.isfinite(X[start : start + _BLOCK])
-        if not finite.all():
-            i, j = np.argwhere(~finite)[0]
-            value = "NaN" if np.isnan(X[start + i, j]) else "infinity (inf)"
+        accepted = np.abs(X[start : start + _BLOCK]) <= largest
+        if accepted.all():
+            continue
+        i, j = np.argwhere(~accepted)[0]
+        value, where = X[start + i, j], f"in {label(j)}, first in row {start + i}"
+        if np.isfinite(value):
             raise ValueError(
-                f"Input X contains {value} in {label(j)}, first in row {start + i}. Only finite "
-                "values are accepted: drop or impute such rows (sklearn.impute) first."
+                f"Input X contains {value:.3g} {where}. Values up to {_LARGEST:.0e} are accepted, "
+                "so that differences stay finite: rescale the column."
             )
+        raise ValueError(
+            f"Input X contains {'NaN' if np.isnan(value) else 'infinity (inf)'} {where}. Only "
+            "finite values are accepted: drop or impute such rows (sklearn.impute) first."
+        )
 
 
 def validate_rows(
@@ -114,7 +122,7 @@ def validate_rows(
     Raises
     ------
     ValueError
-        For text, NaN, infinity, sparse or empty input, another number of columns than in fit,
+        For text, NaN, infinity or more than 1e300, sparse or empty input, another number of columns than in fit,
         negative weights, or weights that are all zero.
     """
     try:
