@@ -122,8 +122,8 @@ def validate_rows(
     Raises
     ------
     ValueError
-        For text, NaN, infinity or more than 1e300, sparse or empty input, another number of columns than in fit,
-        negative weights, or weights that are all zero.
+        For text, NaN, infinity or more than 1e300, sparse or empty input, another number of
+        columns than in fit, negative weights, or weights that are all zero.
     """
     try:
         checked = validate_data(
