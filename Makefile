@@ -19,7 +19,7 @@ OLDEST_PYTHON ?= $(shell for p in python3.11 python3.12 $(PYTHON); do \
 
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-PYTEST := -m pytest -m "not slow"
+PYTEST := -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 # Figures go to files: no example needs a display.
 export MPLBACKEND := agg
 

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 _BLOCK = 1 << 16
-_LARGEST = 1e300
+_LARGEST = 1e200
 
 
 @contextlib.contextmanager
@@ -122,7 +122,7 @@ def validate_rows(
     Raises
     ------
     ValueError
-        For text, NaN, infinity or more than 1e300, sparse or empty input, another number of
+        For text, NaN, infinity or more than 1e200, sparse or empty input, another number of
         columns than in fit, negative weights, or weights that are all zero.
     """
     try:

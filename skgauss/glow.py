@@ -81,8 +81,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         How a step transforms one half of the columns.
     head : {"auto", "affine", "spline"}, default="auto"
         The fitted map that the steps start from: robust standardisation ("affine") or a
-        monotone spline per column with proper tails ("spline"). "auto" is "affine" below 100
-        rows and "spline" from there on.
+        monotone spline per column with proper tails ("spline"), which "auto" takes.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the networks in the couplings.
     n_bins : int, default=8

@@ -22,7 +22,7 @@ class Configuration:
 
 
 LADDER = (
-    (100, Configuration(2, (16,), 1e-1, 5e-3, 512, 20, 10, "affine")),
+    (100, Configuration(2, (16,), 1e-1, 5e-3, 512, 20, 10, "spline")),
     (500, Configuration(2, (16,), 1e-1, 5e-3, 512, 30, 10, "spline")),
     (2_000, Configuration(4, (32,), 1e-1, 1e-2, 512, 40, 10, "spline")),
     (20_000, Configuration(8, (64, 64), 1e-1, 2e-2, 512, 60, 15, "spline")),

@@ -259,7 +259,7 @@ class _Trainer:
         total = 0.0
         for indices in self.batches(np.arange(len(rows.weight))):
             total += float(sum(self.on_shards(_evaluate, vector, *self.batch(rows, indices))))
-        return total / rows.weight.sum() + rows.log_det
+        return float(total / rows.weight.sum() + rows.log_det)
 
 
 def start_state(flow: Bijection, dtype: Any = np.float32) -> TrainingState:

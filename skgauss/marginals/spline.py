@@ -26,6 +26,7 @@ _TAIL_CANDIDATES = (
     *((POWER, a) for a in (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 30.0, 1000.0)),
 )
 _MIN_GAP = 1e-12  # of neighbouring knots, relative to their size
+_CONSTANT = 1e-200  # a smaller spread is none
 _MIN_GAIN = 0.5  # nats over the rows of a tail, for it not to be nearly Gaussian
 
 
@@ -39,7 +40,7 @@ def _distinct(column, weight):
 def _spread(x):
     """Push knots apart, where values a rounding error apart hold the mass of several knots."""
     for k in range(1, len(x)):
-        x[k] = max(x[k], x[k - 1] + _MIN_GAP * abs(x[k - 1]))
+        x[k] = max(x[k], x[k - 1] + _MIN_GAP * max(abs(x[k - 1]), _MIN_GAP))
     return x
 
 
@@ -72,7 +73,7 @@ def _tail_law(excess, weight, z_edge):
 def _fit_column(column, weight, n_knots):
     """Knots, images, slopes and tails of one standardised column."""
     values, mass = _distinct(column, weight)
-    if len(values) == 1:
+    if values[-1] - values[0] < _CONSTANT:
         z = np.linspace(-1, 1, n_knots)
         return values[0] + z, z, np.ones(n_knots), [_TAIL_CANDIDATES[0]] * 2
     total = mass.sum()
@@ -94,7 +95,7 @@ def _standardisation(X, weight):
     """Median and normal-consistent interquartile range per column, robustly positive.
 
     A column whose interquartile range is zero is scaled by its mean absolute deviation, and a
-    constant one by 1.
+    constant one by its absolute value, or 1 if that is 0.
     """
     loc, scale = np.empty(X.shape[1]), np.empty(X.shape[1])
     for j, column in enumerate(X.T):
@@ -104,8 +105,9 @@ def _standardisation(X, weight):
         scale[j] = (high - low) / (2 * ndtri(0.75))
         if scale[j] <= 1e-9 * max(abs(low), abs(high)):
             scale[j] = np.average(np.abs(values - loc[j]), weights=mass)
-        if scale[j] <= 1e-15 * max(abs(values[0]), abs(values[-1])):
-            scale[j] = 1.0
+        size = max(abs(values[0]), abs(values[-1]))
+        if scale[j] <= max(1e-15 * size, _CONSTANT):
+            scale[j] = size if size > _CONSTANT else 1.0
         scale[j] = max(scale[j], 1e-200 * np.ptp(values))  # keeps the quotient finite
     return loc, scale
 
@@ -120,7 +122,7 @@ class SplineMarginal(BaseGaussianizer):
     the training range, and the inverse is exact, in closed form.
 
     Tied values share the mass between their neighbours evenly; a column of two values becomes
-    a line through them; a constant column is only shifted.
+    a line through them; a constant column is divided by its absolute value.
 
     Parameters
     ----------
