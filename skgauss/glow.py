@@ -327,8 +327,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
                 "hidden_layer_sizes must hold positive integers, one per hidden layer, got "
                 f"{self.hidden_layer_sizes!r}."
             )
-        head = auto.head if self.head == "auto" else self.head
-        return dataclasses.replace(config, hidden_layer_sizes=sizes, head=head)
+        return dataclasses.replace(config, hidden_layer_sizes=sizes)
 
     def _noise_width(self, X):
         """Width of the dequantisation noise per column; warn of ties where it is off."""
@@ -344,7 +343,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         if len(train) > _HEAD_ROWS:
             train = np.sort(rng.choice(train, _HEAD_ROWS, replace=False))
         X, weight = table.load(train), table.weight[train]
-        head = fit_head(config.head, X, weight)
+        head = fit_head("spline" if self.head == "auto" else self.head, X, weight)
         sample = rng.permutation(len(X))[:INIT_ROWS]
         Z, _ = head_forward(head, X[sample])
         self.training_noise_ = noise_scale(Z, weight[sample], rng)

@@ -18,16 +18,15 @@ class Configuration:
     batch_size: int
     max_iter: int
     n_iter_no_change: int
-    head: str
 
 
 LADDER = (
-    (100, Configuration(2, (16,), 1e-1, 5e-3, 512, 20, 10, "spline")),
-    (500, Configuration(2, (16,), 1e-1, 5e-3, 512, 30, 10, "spline")),
-    (2_000, Configuration(4, (32,), 1e-1, 1e-2, 512, 40, 10, "spline")),
-    (20_000, Configuration(8, (64, 64), 1e-1, 2e-2, 512, 60, 15, "spline")),
-    (100_000, Configuration(6, (64, 64), 1e-2, 2e-2, 512, 80, 15, "spline")),
-    (float("inf"), Configuration(8, (64, 64), 1e-2, 2e-2, 512, 40, 15, "spline")),
+    (100, Configuration(2, (16,), 1e-1, 5e-3, 512, 20, 10)),
+    (500, Configuration(2, (16,), 1e-1, 5e-3, 512, 30, 10)),
+    (2_000, Configuration(4, (32,), 1e-1, 1e-2, 512, 40, 10)),
+    (20_000, Configuration(8, (64, 64), 1e-1, 2e-2, 512, 60, 15)),
+    (100_000, Configuration(6, (64, 64), 1e-2, 2e-2, 512, 80, 15)),
+    (float("inf"), Configuration(8, (64, 64), 1e-2, 2e-2, 512, 40, 15)),
 )
 
 
