@@ -131,8 +131,9 @@ def rational_quadratic_inverse(y, bin_: Bin, xp=np):
     rest = 1 - rise
     lead = (bin_.slope0 * rest - bin_.slope1 * rise) / secant
     root = xp.sqrt(xp.maximum(lead**2 + 4 * rise * rest, 0))
-    from_start = 2 * rise / (2 * rise + lead + root)
-    from_end = (root - lead) / (root - lead + 2 * rest)
+    steep = xp.abs(lead) + root
+    from_start = 2 * rise / (2 * rise + steep)  # where lead > 0, without cancellation
+    from_end = steep / (steep + 2 * rest)
     t = xp.where(lead > 0, from_start, from_end)
     return bin_.x0 + t * bin_.width, _log_slope(t, secant, bin_.slope0, bin_.slope1, xp)
 

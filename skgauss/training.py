@@ -361,7 +361,7 @@ def maximize_likelihood(
                 if time.monotonic() > deadline:
                     progress.stopped = "max_time"
                     break
-            progress.loss_curve.append(float(np.mean(losses)) - rows.log_det)
+            progress.loss_curve.append(float(np.mean(losses) - rows.log_det))
             if held_out is not None:
                 progress.validation_scores.append(trainer.score(state.average, held_out))
             _report(bar, progress, n_rows)

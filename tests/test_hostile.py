@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import signal
 import tracemalloc
 import warnings
 
@@ -343,7 +342,7 @@ def test_an_interrupt_leaves_the_fitted_state(monkeypatch, warm_start, n_updates
 
     def interrupted(*args, **kwargs):
         if len(done) == n_updates:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
         done.append(None)
         return update(*args, **kwargs)
 
