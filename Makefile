@@ -31,7 +31,7 @@ export MPLBACKEND := agg
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.plot ## Gaussianize a real table: fit, score, name its strangest rows, draw it
+demo: $(VENV)/.test ## Gaussianize a real table: fit, score, name its strangest rows, draw it
 	$(BIN)/python examples/plot_gaussianize_tabular.py
 
 test: $(VENV)/.test ## run the tests and doctests, except the slow ones (PYTEST_ARGS="-k glow -x")
