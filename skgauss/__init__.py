@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skgauss.glow import GlowGaussianizer as GlowGaussianizer
+    from skgauss.rbig import RBIGTransformer as RBIGTransformer
 
 __version__ = "0.1.0"
 
-_HOMES = {"GlowGaussianizer": "skgauss.glow"}
-_MODULES = ("bijections", "marginals")
+_HOMES = {"GlowGaussianizer": "skgauss.glow", "RBIGTransformer": "skgauss.rbig"}
+_MODULES = ("bijections", "marginals", "rotations")
 
-__all__ = ["GlowGaussianizer", "bijections", "marginals"]
+__all__ = ["GlowGaussianizer", "RBIGTransformer", "bijections", "marginals", "rotations"]
 
 
 def __getattr__(name: str):

@@ -25,7 +25,7 @@ from skgauss.base import BaseGaussianizer
 from skgauss.bijections import Chain, GlowStack, combine, partition
 from skgauss.bijections.glow import COUPLINGS, MIXERS
 from skgauss.ladder import Configuration, configuration, ladder_table
-from skgauss.resolution import column_resolution, warn_tied_columns
+from skgauss.resolution import noise_width
 from skgauss.rows import (
     INIT_ROWS,
     Table,
@@ -291,7 +291,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         config = self._configuration(float(weight.sum()))
         split = self.early_stopping and not one_pass
         train, held_out = split_rows(len(X), self.validation_fraction if split else 0.0, rng)
-        table = Table(X, weight, self._noise_width(X), rng)
+        names = [column_label(self, j) for j in range(X.shape[1])]
+        table = Table(X, weight, noise_width(X, names, dequantize=self.dequantize), rng)
         self._note_range(X, widen=carry_on)
         if carry_on:
             self._check_unchanged(config)
@@ -328,15 +329,6 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
                 f"{self.hidden_layer_sizes!r}."
             )
         return dataclasses.replace(config, hidden_layer_sizes=sizes)
-
-    def _noise_width(self, X):
-        """Width of the dequantisation noise per column; warn of ties where it is off."""
-        resolution = column_resolution(X)
-        if not self.dequantize:
-            names = [column_label(self, j) for j in range(X.shape[1])]
-            warn_tied_columns(resolution, names)
-            return np.zeros(X.shape[1])
-        return resolution
 
     def _start(self, table, train, config, rng):
         """Fit the head, and initialise the steps from the data behind it."""

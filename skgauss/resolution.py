@@ -8,7 +8,7 @@ import numpy as np
 
 from skgauss.exceptions import TiedColumnWarning
 
-__all__ = ["column_resolution", "warn_tied_columns"]
+__all__ = ["column_resolution", "noise_width"]
 
 _MAX_ROWS = 10_000
 _TIED_SHARE = 0.5
@@ -51,16 +51,33 @@ def column_resolution(X: np.ndarray) -> np.ndarray:
     return resolution
 
 
-def warn_tied_columns(resolution: np.ndarray, names: list[str]) -> None:
-    """Name the tied columns in a warning.
+def noise_width(X: np.ndarray, names: list[str], *, dequantize: bool) -> np.ndarray:
+    """Width of the uniform noise that spreads tied values; where it is off, name them.
 
     Parameters
     ----------
-    resolution : array of shape (n_features,)
-        From `column_resolution`.
+    X : array of shape (n_rows, n_features)
     names : list of str
-        What to call the columns.
+        What to call the columns in the warning.
+    dequantize : bool
+        False means a width of 0 everywhere, and a `TiedColumnWarning` if a column is tied.
+
+    Returns
+    -------
+    width : array of shape (n_features,)
+        The resolution of tied columns, 0 for the others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.resolution import noise_width
+    >>> X = np.random.default_rng(0).integers(10, size=(500, 1)) / 2
+    >>> noise_width(X, ["age"], dequantize=True).tolist()
+    [0.5]
     """
+    resolution = column_resolution(X)
+    if dequantize:
+        return resolution
     tied = [
         f"{name} (step {step:.3g})" for name, step in zip(names, resolution, strict=True) if step
     ]
@@ -71,3 +88,4 @@ def warn_tied_columns(resolution: np.ndarray, names: list[str]) -> None:
             TiedColumnWarning,
             stacklevel=2,
         )
+    return np.zeros(X.shape[1])

@@ -1,5 +1,7 @@
-"""One-dimensional maps of every column to a normal, all columns at once, in NumPy."""
+"""One-dimensional maps from every column to a normal, all columns at once, in NumPy."""
 
 from skgauss.marginals.spline import SplineMarginal
 
-__all__ = ["SplineMarginal"]
+MARGINALS = {"spline": SplineMarginal}
+
+__all__ = ["MARGINALS", "SplineMarginal"]

@@ -1,0 +1,349 @@
+"""Gaussianization layer by layer: rotate, map every direction to a normal, and so on, until
+what a layer removes on rows held out is no longer distinguishable from nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from tqdm.auto import tqdm
+
+from skgauss.layers import MarginalColumns, RotationLayer
+from skgauss.marginals import MARGINALS
+from skgauss.marginals.smoothing import binned_counts, grid_for, stacked_spline
+from skgauss.rotations import Moments, ica_axes, random_axes
+
+__all__ = ["Columns", "IterationOptions", "Trace", "add_layers", "mean_and_error"]
+
+_BLOCK_VALUES = 1 << 16
+_SAMPLE_ROWS = 10_000  # that the directions are chosen on
+_MARGINAL_HELD_OUT = 0.2
+_ROUNDING = 1e-7  # nats
+_MAYBE = 1.64  # standard errors: the one-sided 5 % point of a normal; less, and it stops
+_SURELY = 2.58  # the one-sided 0.5 % point; less, and a layer or a direction is not kept
+
+
+@dataclasses.dataclass(frozen=True)
+class IterationOptions:
+    """How to iterate; see `skgauss.RBIGTransformer` for the parameters."""
+
+    max_layers: int
+    learning_rate: float = 1.0
+    rotation: Any = "auto"
+    marginal: Any = "spline"
+    stopping: str | None = "negentropy"
+    n_iter_no_change: int = 10
+    verbose: int = 0
+
+
+class Columns:
+    """Rows on their way through the layers, held as columns and changed in place.
+
+    Parameters
+    ----------
+    Y : array of shape (n_features, n_rows)
+    weight : array of shape (n_rows,)
+        Frequencies.
+    n_jobs : int or None
+        Threads that share the blocks; results do not depend on them.
+    """
+
+    def __init__(self, Y: np.ndarray, weight: np.ndarray, n_jobs: int | None = None):
+        self.Y, self.n_jobs = Y, n_jobs
+        self.n_rows = float(weight.sum())
+        self.weight = weight
+        self._plain = bool(np.all(weight == 1))
+        size = max(256, _BLOCK_VALUES // len(Y))
+        self._blocks = [slice(i, i + size) for i in range(0, Y.shape[1], size)]
+
+    def map_blocks(self, function: Callable) -> list:
+        """Call ``function(Y[:, block], weight[block] or None)`` for every block, in order.
+
+        Where it returns columns and something else, the columns are put in place of the old.
+        """
+
+        def on(block):
+            columns, value = function(self.Y[:, block], self.weights(block))
+            if columns is not None:
+                self.Y[:, block] = columns
+            return value
+
+        if len(self._blocks) == 1:
+            return [on(self._blocks[0])]
+        # Blocks are changed in place, so only threads will do.
+        parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")
+        return parallel(delayed(on)(block) for block in self._blocks)
+
+    def weights(self, block: slice) -> np.ndarray | None:
+        """Weights of a block, None where every one is 1."""
+        return None if self._plain else self.weight[block]
+
+    def moments(self) -> Moments:
+        """Sums that a whitening needs."""
+        return _total(self.map_blocks(lambda Y, w: (None, Moments.of(Y, w))))
+
+    def forward(self, layer: Any) -> np.ndarray:
+        """Send all rows through a layer; returns the log-determinants."""
+        return np.concatenate(self.map_blocks(lambda Y, w: layer.forward(Y)))
+
+    def log_density(self, log_det: np.ndarray) -> np.ndarray:
+        """Log-density of the rows before, given the log-determinant of the way here."""
+        squares = np.einsum("ij,ij->j", self.Y, self.Y)
+        return log_det - 0.5 * (squares + len(self.Y) * math.log(2 * math.pi))
+
+    def split(self, n_first: int) -> tuple[Columns, Columns]:
+        """Cut in two, after the first `n_first` distinct rows."""
+        parts = (slice(None, n_first), slice(n_first, None))
+        first, rest = (Columns(self.Y[:, p], self.weight[p], self.n_jobs) for p in parts)
+        return first, rest
+
+
+def _total(parts):
+    """Sum of parts, always in the same order."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def mean_and_error(values: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Weighted mean over rows, and its standard error.
+
+    Parameters
+    ----------
+    values, weight : array of shape (n_rows,)
+        Weights are frequencies.
+
+    Returns
+    -------
+    mean, error : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.iteration import mean_and_error
+    >>> mean_and_error(np.array([0.0, 2.0]), np.array([2.0, 2.0]))
+    (1.0, 0.57...)
+    """
+    mean = float(np.average(values, weights=weight))
+    square = float(np.average((values - mean) ** 2, weights=weight))
+    return mean, math.sqrt(square / max(weight.sum() - 1, 1))
+
+
+def _exceeds(gain, weight, n_errors):
+    """Whether a mean gain is so many standard errors above zero, and more than rounding."""
+    mean, error = mean_and_error(gain, weight)
+    return mean > max(n_errors * error, _ROUNDING)
+
+
+class Trace:
+    """What the layers removed on rows held out, row by row, in nats.
+
+    Parameters
+    ----------
+    held_out : Columns
+        The rows; sent through every layer.
+    table : Columns
+        Training rows before any layer.
+
+    Attributes
+    ----------
+    base : array of shape (n_held_out,)
+        Log-density under independent normals with the training rows' moments.
+    first : array of shape (n_held_out,)
+        What the first layer added to the log-density of every row.
+    gains : list of arrays of shape (n_held_out,)
+        What each layer after it added.
+    """
+
+    def __init__(self, held_out: Columns, table: Columns):
+        loc, covariance = table.moments().mean_and_covariance()
+        variance = np.diag(covariance)
+        scale = np.sqrt(np.where(variance > 0, variance, 1))[:, None]
+        standard = (held_out.Y - loc[:, None]) / scale
+        self.base = -0.5 * np.sum(standard**2 + math.log(2 * math.pi) + 2 * np.log(scale), axis=0)
+        self.first = np.zeros(len(self.base))
+        self.gains: list[np.ndarray] = []
+        self._held_out, self.weight = held_out, held_out.weight
+        self._log_det, self._level = np.zeros(len(self.base)), self.base
+
+    def _advance(self, layer: Any) -> np.ndarray:
+        """Send the rows through a layer; returns what it adds to their log-density."""
+        before = self._level
+        self._log_det = self._log_det + self._held_out.forward(layer)
+        self._level = self._held_out.log_density(self._log_det)
+        return self._level - before
+
+    def begin(self, layer: Any) -> None:
+        """Note a part of the first layer."""
+        self.first = self.first + self._advance(layer)
+
+    def go_on(self, layer: Any) -> None:
+        """Note another layer."""
+        self.gains.append(self._advance(layer))
+
+    def removed(self) -> list[tuple[float, float]]:
+        """What each layer removed, the first one included, and its standard error."""
+        return [mean_and_error(gain, self.weight) for gain in (self.first, *self.gains)]
+
+    def score(self) -> float:
+        """Mean log-density of the rows behind the layers to be kept."""
+        kept = sum(self.gains[: self.best_length()], self.base + self.first)
+        return mean_and_error(kept, self.weight)[0]
+
+    def goes_on(self, stopping: str | None, patience: int) -> bool:
+        """Whether to add another layer."""
+        if stopping is None or len(self.gains) < patience:
+            return True
+        if stopping == "likelihood":
+            levels = np.cumsum([mean_and_error(gain, self.weight)[0] for gain in self.gains])
+            return bool(np.argmax(levels) >= len(levels) - patience)
+        return _exceeds(np.sum(self.gains[-patience:], axis=0), self.weight, _MAYBE)
+
+    def best_length(self) -> int:
+        """Shortest prefix of layers than which no longer one is clearly better."""
+        totals = np.cumsum([mean_and_error(gain, self.weight)[0] for gain in self.gains])
+        if not len(totals) or totals.max() <= 0:
+            return 0
+        beyond = np.zeros_like(self.base)
+        for k in range(int(np.argmax(totals)) + 1, 1, -1):
+            beyond = beyond + self.gains[k - 1]
+            if _exceeds(beyond, self.weight, _SURELY):
+                return k
+        return int(totals[0] > 0)
+
+
+def _directions(rotation, white, weight, rng):
+    """Candidate rotations of white columns, by name."""
+    n_features = len(white)
+    if n_features == 1 or rotation == "pca":
+        return [np.eye(n_features)]
+    if rotation == "random":
+        return [random_axes(n_features, rng)]
+    axes = ica_axes(white, weight, rng)
+    return [axes] if rotation == "ica" else [axes, np.eye(n_features)]
+
+
+def _linear_part(table: Columns, moments: Moments, options: IterationOptions, grid, rng):
+    """Mean and components of the next layer."""
+    mean, whitening = moments.whitening()
+    if not isinstance(options.rotation, str):
+        return _given_rotation(options.rotation, table, moments)
+    sample = slice(None, _SAMPLE_ROWS)
+    weight = table.weights(sample)
+    white = whitening @ (table.Y[:, sample] - mean[:, None])
+    candidates = _directions(options.rotation, white, weight, rng)
+    if len(candidates) == 1:
+        return mean, candidates[0] @ whitening
+    gains = [
+        stacked_spline(binned_counts(axes @ white, weight, grid), grid)[1].sum()
+        for axes in candidates
+    ]
+    return mean, candidates[int(np.argmax(gains))] @ whitening
+
+
+def _given_rotation(rotation, table, moments):
+    """Fit a rotation of the user's, and scale its directions to unit variance."""
+    fitted = clone(rotation).fit(table.Y.T)
+    n_features = len(table.Y)
+    components = np.asarray(fitted.components_, np.float64)
+    if (
+        components.shape != (n_features, n_features)
+        or np.linalg.matrix_rank(components) < n_features
+    ):
+        raise ValueError(
+            f"rotation={rotation!r} gave components_ of shape {components.shape}: an invertible "
+            f"matrix of shape {(n_features, n_features)} is needed."
+        )
+    mean, covariance = moments.mean_and_covariance()
+    variance = np.einsum("ij,jk,ik->i", components, covariance, components)
+    return mean, components / np.sqrt(np.maximum(variance, 1e-9))[:, None]
+
+
+def _marginal(table: Columns, components, mean, options, grid):
+    """Fit the one-dimensional maps of a layer; the rows are rotated on the way."""
+
+    def rotate(Y, weight):
+        Y = components @ (Y - mean[:, None])
+        return Y, binned_counts(Y, weight, grid)
+
+    counts = _total(table.map_blocks(rotate))
+    if options.marginal == "spline":
+        return stacked_spline(counts, grid, options.learning_rate)[0]
+    n_held_out = int(_MARGINAL_HELD_OUT * table.Y.shape[1])
+    held_out, train = table.split(n_held_out)
+    if not n_held_out or len(train.weight) < 2:
+        return MarginalColumns(np.arange(0), None)
+    template = options.marginal
+    if isinstance(template, str):
+        template = MARGINALS[template]()
+    columns = []
+    for j, column in enumerate(train.Y):
+        fitted = clone(template)
+        fitted._fit_columns(column[None], train.weight)
+        z, log_slope = fitted._forward(held_out.Y[j][:, None])
+        gain = log_slope + (held_out.Y[j] ** 2 - z[:, 0] ** 2) / 2
+        if _exceeds(gain, held_out.weight, _SURELY):
+            columns.append(j)
+    if not columns:
+        return MarginalColumns(np.arange(0), None)
+    marginal = clone(template)
+    marginal._fit_columns(table.Y[columns], table.weight)
+    return MarginalColumns(np.array(columns), marginal)
+
+
+def add_layers(
+    table: Columns,
+    trace: Trace | None,
+    options: IterationOptions,
+    rng: np.random.Generator,
+    after_layer: Callable[[list, Trace | None], bool] | None = None,
+) -> list[RotationLayer]:
+    """Add layers of rotation and marginal maps until they no longer remove anything.
+
+    Parameters
+    ----------
+    table : Columns
+        Training rows behind the first marginal layer; changed in place.
+    trace : Trace or None
+        Of the rows held out; every layer is noted in it. None where no rows judge.
+    options : IterationOptions
+    rng : numpy.random.Generator
+    after_layer : callable, default=None
+        Called with the layers and the trace after every layer; True ends the iteration.
+
+    Returns
+    -------
+    layers : list of RotationLayer
+        All that were tried; ``trace.best_length()`` says how many to keep.
+    """
+    grid = grid_for(table.n_rows)
+    layers: list[RotationLayer] = []
+    moments = table.moments()
+    with tqdm(total=options.max_layers, disable=not options.verbose, unit="layer") as bar:
+        for _ in range(options.max_layers):
+            mean, components = _linear_part(table, moments, options, grid, rng)
+            marginal = _marginal(table, components, mean, options, grid)
+            layers.append(RotationLayer(mean, components, marginal))
+
+            def finish(Y, weight, marginal=marginal):
+                Y, _ = marginal.forward(np.ascontiguousarray(Y), log_det=False)
+                return Y, Moments.of(Y, weight)
+
+            moments = _total(table.map_blocks(finish))
+            bar.update()
+            if trace is not None:
+                trace.go_on(layers[-1])
+                removed, error = mean_and_error(trace.gains[-1], trace.weight)
+                bar.set_postfix(removed=f"{removed:.4f} +- {error:.4f} nats")
+                if not trace.goes_on(options.stopping, options.n_iter_no_change):
+                    break
+            if after_layer is not None and after_layer(layers, trace):
+                break
+    return layers
