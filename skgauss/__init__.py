@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {"GlowGaussianizer": "skgauss.glow"}
-_MODULES = ("bijections", "marginals")
+_MODULES = ("bijections", "display", "marginals")
 
-__all__ = ["GlowGaussianizer", "bijections", "marginals"]
+__all__ = ["GlowGaussianizer", "bijections", "display", "marginals"]
 
 
 def __getattr__(name: str):
