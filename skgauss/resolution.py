@@ -60,6 +60,17 @@ def warn_tied_columns(resolution: np.ndarray, names: list[str]) -> None:
         From `column_resolution`.
     names : list of str
         What to call the columns.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from skgauss.resolution import warn_tied_columns
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_tied_columns(np.array([0.0, 0.5]), ["width", "rating"])
+    >>> str(caught[0].message).split(":")[0]
+    'Values repeat in rating (step 0.5)'
     """
     tied = [
         f"{name} (step {step:.3g})" for name, step in zip(names, resolution, strict=True) if step
