@@ -288,6 +288,8 @@ def test_density_contours_hold_the_share_of_rows_they_name(container):
     marginal = SplineMarginal().fit(X)
     display = DensityDisplay.from_estimator(marginal, X, shares=(0.3, 0.8), grid_resolution=11)
     np.testing.assert_allclose(display.contours_.levels, display.levels)
+    legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert legend == ["rows", "samples", "80 % of the rows", "30 % of the rows"]
     for level, share in zip(display.levels, (0.8, 0.3), strict=True):
         assert np.mean(marginal.score_samples(X) >= level) == pytest.approx(share, abs=0.002)
     grid = np.column_stack([display.xx0.ravel(), display.xx1.ravel()])

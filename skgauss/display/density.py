@@ -33,8 +33,8 @@ def _draw(estimator: Any, n_samples: int, random_state: Any) -> np.ndarray:
 class DensityDisplay:
     """Density of two columns as contours, with rows and with samples.
 
-    The contours are those of highest density: the one marked 90 % holds the 90 % of the rows
-    that are most likely. So they mean the same for every estimator and in all units.
+    The contours are those of highest density: the one of 90 % holds the 90 % of the rows that are
+    most likely. So they mean the same for every estimator and in all units.
 
     It is recommended to use `from_estimator` to create a display.
 
@@ -199,7 +199,7 @@ class DensityDisplay:
         contour_kwargs, rows_kwargs, samples_kwargs : dict, default=None
             For ``Axes.contourf`` and, for the points, ``Axes.scatter``.
         labels : bool, default=True
-            Whether to write the shares on the contours.
+            Whether the legend names the share of the rows inside each contour.
 
         Returns
         -------
@@ -227,10 +227,12 @@ class DensityDisplay:
         if len(self.samples):
             style = {**points, "color": ORANGE, "marker": "s", "label": "samples"}
             self.samples_ = ax.scatter(*self.samples.T, **merged(style, samples_kwargs))
-        if labels:
-            named = dict(zip(self.levels, (f"{share:.0%}" for share in self.shares), strict=True))
-            ax.clabel(self.contours_, fmt=named, fontsize="small")
         ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
         ax.set(xlim=(self.xx0.min(), self.xx0.max()), ylim=(self.xx1.min(), self.xx1.max()))
-        ax.legend(frameon=False, loc="best")
+        handles, names = ax.get_legend_handles_labels()
+        if labels:
+            bands, _ = self.surface_.legend_elements()
+            handles += bands[: len(self.shares)]
+            names += [f"{100 * share:.3g} % of the rows" for share in self.shares]
+        ax.legend(handles, names, frameon=False, loc="upper right")
         return self
