@@ -100,7 +100,7 @@ html_theme_options = {
     "logo": {"text": "skgauss"},
     "navbar_align": "left",
     "navigation_with_keys": False,
-    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": [], "benchmarks": []},
     "show_prev_next": False,
     "header_links_before_dropdown": 6,
     "footer_start": ["copyright"],

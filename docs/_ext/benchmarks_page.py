@@ -22,18 +22,23 @@ MODELS = {
 DENSITY_COLUMNS = {
     "set": "table",
     "model": "model",
-    "nats": "held-out nats per row",
+    "nats": "held-out nats",
     "difference": "ours minus it",
     "says": "says",
     "fit": "fit, s",
-    "score": "rows scored per s",
+    "score": "scored, rows/s",
     "memory": "peak MiB",
 }
 
 
 def list_table(header, rows, caption=None):
     """Lines of a list-table directive."""
-    lines = [f".. list-table:: {caption or ''}".rstrip(), "   :header-rows: 1", ""]
+    lines = [
+        f".. list-table:: {caption or ''}".rstrip(),
+        "   :header-rows: 1",
+        "   :class: benchmark",
+        "",
+    ]
     for row in [header, *rows]:
         for k, cell in enumerate(row):
             lines.append(f"   {'* -' if k == 0 else '  -'} {cell}".rstrip())
@@ -152,7 +157,7 @@ def picture(results, path):
     return True
 
 
-def provenance(results):
+def provenance(name, results):
     """Where, when and with what a file's numbers were measured."""
     told = results["provenance"]
     machine = told["machine"]
@@ -166,7 +171,7 @@ def provenance(results):
         said.append(f"budget {results['budget']:g} s")
     if seeds:
         said.append(f"seeds {', '.join(map(str, seeds))}")
-    return f"Provenance: {'; '.join(said)}; {versions}."
+    return f"Provenance: ``{name}``, {'; '.join(said)}; {versions}."
 
 
 def density_section(path, results, folder):
@@ -209,14 +214,15 @@ def write_page(folder):
     """Write ``benchmarks.inc`` and its pictures into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
-    for path in sorted(RESULTS.glob("*.json")):
+    for path in sorted(RESULTS.glob("*.json"), key=lambda path: (path.stem[:7] != "density", path)):
         results = json.loads(path.read_text(encoding="utf-8"))
         density = path.stem.startswith("density")
         title = "Held-out likelihood" if density else path.stem.replace("_", " ").capitalize()
-        title += f": {path.name}"
+        if title in lines:  # a further file of the same kind
+            title += f", {results['provenance']['date'][:10]}"
         lines += [title, "-" * len(title), ""]
         lines += density_section(path, results, folder) if density else plain_section(results)
-        lines += [provenance(results), ""]
+        lines += [provenance(path.name, results), ""]
     (folder / "benchmarks.inc").write_text("\n".join(lines), encoding="utf-8")
 
 

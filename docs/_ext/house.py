@@ -112,12 +112,14 @@ def draw(path):
             direct = others - set().union(*(reach[other] for other in others))
             for other in direct:
                 (x0, y0), (x1, y1) = where[name], where[other]
+                long = y0 - y1 > 1  # bent, so that it passes beside what stands between
                 arrow = {
                     "arrowstyle": "-|>",
                     "color": "0.6",
                     "linewidth": 1,
                     "shrinkA": 0,
                     "shrinkB": 2,
+                    "connectionstyle": f"arc3,rad={0.25 if long else 0}",
                 }
                 axis.annotate("", (x1, y1 + 0.2), (x0, y0 - 0.2), arrowprops=arrow)
         for name, (x, y) in where.items():
