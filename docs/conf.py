@@ -54,6 +54,7 @@ intersphinx_mapping = {
 autosummary_generate = True
 # Names that differ in capitals alone must not, on some systems, share a file.
 autosummary_filename_map = {"skgauss.ladder.Configuration": "skgauss.ladder.Configuration-class"}
+autodoc_preserve_defaults = True  # as written, not as evaluated
 toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # numpydoc's Parameters say more
 numpydoc_show_class_members = False  # the templates list them
