@@ -19,6 +19,7 @@ OLDEST_PYTHON ?= $(shell for p in python3.11 python3.12 $(PYTHON); do \
 
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+SPHINX := sphinx -W --keep-going -d docs/_build/doctrees
 PYTEST := -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 # Figures go to files: no example needs a display.
 export MPLBACKEND := agg
@@ -52,8 +53,10 @@ format: $(VENV)/.dev ## format the code and apply the safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.docs ## build the site in docs/_build/html, gallery included; warnings are errors
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+docs: $(VENV)/.docs ## build the site in docs/_build/html: gallery, doctests, links; warnings are errors
+	$(BIN)/python -m $(SPHINX) -b html docs docs/_build/html
+	$(BIN)/python -m $(SPHINX) -b doctest docs docs/_build/doctest
+	$(BIN)/python docs/check_site.py docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 bench: $(VENV)/.bench ## compare with peers (BENCH_ARGS="--sets magic --seeds 0")

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy import stats
 from sklearn.datasets import load_breast_cancer
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -24,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from skgauss import GlowGaussianizer
+from skgauss.display import GaussianizationDisplay
 
 # %%
 # The table
@@ -150,77 +150,30 @@ print(f"median log-density of the table: {np.median(log_density):.2f}")
 # Before and after
 # ----------------
 #
-# On the left of each line, the two most dependent columns of the table and, below, the two most
-# dependent latents (largest absolute rank correlation): whichever pair one picks, nothing
+# The rows held out: on the left of each line, the two most dependent columns and, below, the two
+# most dependent latents (largest absolute rank correlation): whichever pair one picks, nothing
 # should be left. A latent mixes columns, so the latents do not stand below "their" columns. In
-# the middle, how the values are distributed; on the right, the quantiles of the rows held out,
-# one line per column or latent. The dashed lines are normal: for a column, of its own mean and
-# spread; for a latent, N(0, 1) and nothing else will do.
+# the middle, how the values are distributed; on the right, the quantiles, one line per column or
+# latent. The dashed lines are normal: for a column, of its own mean and spread; for a latent,
+# N(0, 1) and nothing else will do.
 
-BLUE, ORANGE = "#0072B2", "#D55E00"
-
-
-def most_dependent(values):
-    """Return the pair with the largest absolute rank correlation, and this correlation."""
-    correlation = np.triu(stats.spearmanr(values).statistic, 1)
-    pair = np.unravel_index(np.abs(correlation).argmax(), correlation.shape)
-    return pair, correlation[pair]
-
-
-def draw_scatter(axis, values, labels):
-    """Draw the most dependent pair, and return it."""
-    pair, correlation = most_dependent(values)
-    for rows, colour, label in ((~held_out, BLUE, "training"), (held_out, ORANGE, "held out")):
-        first, second = values[rows][:, pair].T
-        axis.scatter(first, second, s=9, alpha=0.6, linewidths=0, color=colour, label=label)
-    axis.scatter(
+display = GaussianizationDisplay.from_estimator(flow, X_test)
+figure = display.figure_
+for panels, values, pair in (
+    (display.axes_[0], X.to_numpy(), display.features),
+    (display.axes_[1], flow.transform(X), display.shown_latents),
+):
+    panels[0].scatter(
         *values[strange][:, pair].T,
         s=36,
         facecolors="none",
-        edgecolors="black",
-        linewidths=0.8,
-        label="ten least likely",
+        edgecolors="#D55E00",
+        linewidths=1.2,
+        label="ten least likely of all rows",
     )
-    axis.set(xlabel=labels[pair[0]], ylabel=labels[pair[1]])
-    axis.set_title(f"most dependent pair, rank correlation {correlation:+.2f}", fontsize=9)
-    return pair
-
-
-def draw_histogram(axis, values, label, mean, std):
-    """Draw a histogram under a normal density."""
-    axis.hist(values, bins=30, density=True, facecolor=(BLUE, 0.35), edgecolor="white")
-    grid = np.linspace(values.min(), values.max(), 200)
-    axis.plot(grid, stats.norm.pdf(grid, mean, std), "k--", linewidth=1.2)
-    axis.set(xlabel=label, yticks=[])
-    axis.set_title(f"skewness {stats.skew(values):+.2f}", fontsize=9)
-
-
-def draw_quantiles(axis, standard):
-    """Draw the quantiles of every column against normal ones."""
-    normal = stats.norm.ppf((np.arange(len(standard)) + 0.5) / len(standard))
-    axis.plot(normal, np.sort(standard, axis=0), color=BLUE, alpha=0.6, linewidth=1.2)
-    axis.plot([-3, 3], [-3, 3], "k--", linewidth=1.2)
-    axis.set(xlabel="normal quantile", ylabel="quantile", xlim=(-3, 3), ylim=(-3, 5.5))
-    axis.set_title("quantiles of the rows held out", fontsize=9)
-
-
-Z = flow.transform(X)
-figure, axes = plt.subplots(
-    2, 4, figsize=(14, 6.6), layout="constrained", width_ratios=[1.25, 1, 1, 1.1]
-)
-columns, latents = X.to_numpy(), [f"latent {j}" for j in range(Z.shape[1])]
-for line, values, labels, mean, std in (
-    (axes[0], columns, names, columns.mean(axis=0), columns.std(axis=0)),
-    (axes[1], Z, latents, np.zeros(Z.shape[1]), np.ones(Z.shape[1])),
-):
-    pair = draw_scatter(line[0], values, labels)
-    for axis, j in zip(line[1:3], pair, strict=True):
-        draw_histogram(axis, values[:, j], labels[j], mean[j], std[j])
-    draw_quantiles(line[3], (values[held_out] - mean) / std)
-    for axis in line:
-        axis.spines[["top", "right"]].set_visible(False)
-axes[0, 0].legend(frameon=False, fontsize=8, loc="best")
-figure.suptitle("Above, the table; below, what the flow makes of it", fontsize=13)
+display.axes_[0, 0].legend(frameon=False, fontsize=8)
+figure.suptitle("Above, the rows held out; below, what the flow makes of them", fontsize=13)
+plt.show()
 
 # %%
 # Run as a script, the example writes the picture down.

@@ -21,6 +21,7 @@ import numpy as np
 import optax
 
 from skgauss.bijections import ActNorm, GlowStack, Invertible1x1Conv
+from skgauss.display import LUDisplay
 
 N_CHANNELS = 4
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -76,43 +77,16 @@ print(f"largest difference from W x        {largest_difference(mapped, by_positi
 
 
 # %%
-# These are the factors, as the layer holds them: above, the near-identity start; below, Glow's
-# own, which factorises a random rotation. There the pivoting needs a permutation, and P is
-# shown too.
+# These are the factors, as the layer holds them: first, the near-identity start; then Glow's own,
+# which factorises a random rotation. There the pivoting needs a permutation, and P is shown too.
 
+LUDisplay.from_layer(conv)
+plt.show()
 
-def draw_factors(layer, axes):
-    """Draw W and its factors, P only where it is not the identity."""
-    permutation = np.asarray(layer.permutation)
-    factors = {
-        "P (fixed)": np.eye(len(permutation))[permutation],
-        "L (unit diagonal)": layer.lower_factor,
-        "U (log-det on its diagonal)": layer.upper_factor,
-        "W": layer.weight,
-    }
-    product = "W = P L U"
-    if (permutation == np.arange(len(permutation))).all():
-        del factors["P (fixed)"]
-        product = "W = L U"
-        axes[0].set_axis_off()
-        axes[0].text(0.5, 0.5, "P is the\nidentity", ha="center", va="center", color="0.4")
-    for axis, (name, factor) in zip(axes[-len(factors) :], factors.items(), strict=True):
-        image = axis.imshow(factor, cmap="RdBu_r", vmin=-1.7, vmax=1.7)
-        for (i, j), value in np.ndenumerate(np.round(factor, 2) + 0.0):
-            colour = "white" if abs(value) > 1.1 else "black"
-            axis.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
-        axis.set(title=product if name == "W" else name, xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-    return image
-
-
-fig, axes = plt.subplots(2, 4, figsize=(11, 5.4), layout="constrained")
+# %%
 with jax.enable_x64(True):
     rotated = Invertible1x1Conv.init(jax.random.key(0), N_CHANNELS, start="rotation")
-    draw_factors(conv, axes[0])
-    image = draw_factors(rotated, axes[1])
-fig.colorbar(image, ax=axes, shrink=0.7)
-fig.suptitle("A 1x1 convolution and its factors: near the identity, and from a random rotation")
+LUDisplay.from_layer(rotated)
 plt.show()
 
 # %%

@@ -15,9 +15,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {"GlowGaussianizer": "skgauss.glow", "RBIGTransformer": "skgauss.rbig"}
-_MODULES = ("bijections", "marginals", "rotations")
+_MODULES = ("bijections", "display", "marginals", "rotations")
 
-__all__ = ["GlowGaussianizer", "RBIGTransformer", "bijections", "marginals", "rotations"]
+__all__ = [
+    "GlowGaussianizer",
+    "RBIGTransformer",
+    "bijections",
+    "display",
+    "marginals",
+    "rotations",
+]
 
 
 def __getattr__(name: str):

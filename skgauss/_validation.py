@@ -44,6 +44,7 @@ __all__ = [
 
 _BLOCK = 1 << 16
 _LARGEST = 1e200
+_MAX_NAMED = 10  # columns in a message
 
 
 @contextlib.contextmanager
@@ -71,15 +72,79 @@ def column_label(estimator: Any, j: int) -> str:
     return f"column {j}" if names is None else f"column {names[j]!r}"
 
 
-def _text_columns(X: Any) -> list[str]:
-    """Names of the columns of a frame that do not convert to numbers."""
-    names = []
+def _cells(column: Any) -> np.ndarray:
+    """Cells of a frame's column as Python objects, so that nothing is converted on the way."""
+    return np.array(column, dtype=object)
+
+
+def _is_missing(cells: np.ndarray) -> np.ndarray:
+    """Which cells are None, NaN, NaT or NA: what is not equal to itself, or cannot tell."""
+    return np.array([c is None or str(c) in ("nan", "NaT", "<NA>") for c in cells], dtype=bool)
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        float(cell)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _text_columns(X: Any) -> dict[str, tuple[Any, bool]]:
+    """Columns of a frame that do not convert to numbers.
+
+    By name, the first cell that is none, and whether most of the others are.
+    """
+    found: dict[str, tuple[Any, bool]] = {}
     for name in getattr(X, "columns", ()):
-        try:
-            np.asarray(X[name]).astype(float)
-        except (TypeError, ValueError):
-            names.append(str(name))
-    return names
+        values = np.asarray(X[name])
+        if values.dtype.kind in "biuf":
+            continue
+        cells = _cells(X[name])
+        cells = cells[~_is_missing(cells)]
+        numbers = np.array([_is_number(cell) for cell in cells], dtype=bool)
+        if not numbers.all():
+            found[str(name)] = cells[np.argmin(numbers)], bool(numbers.mean() > 0.5)
+    return found
+
+
+def _text_message(X: Any, text: dict[str, tuple[Any, bool]]) -> str:
+    """Say which columns hold text, and the line that encodes them."""
+    names = list(text)
+    shown = ", ".join(f"{str(cell)[:40]!r}" for cell, _ in text.values())
+    missing = [str(name) for name in X.columns if _is_missing(_cells(X[name])).any()]
+    message = f"Columns {names} of X do not hold numbers (but {shown})"
+    if missing:
+        message += (
+            f", and cells are missing in {missing}. Encode and impute first: "
+            "make_column_transformer((make_pipeline(SimpleImputer(strategy='most_frequent'), "
+            f"OrdinalEncoder()), {names}), remainder=SimpleImputer(strategy='median'))."
+        )
+    else:
+        message += (
+            ". Encode them first, for example with "
+            f"make_column_transformer((OrdinalEncoder(), {names}), remainder='passthrough')."
+        )
+    for name, (cell, mostly_numbers) in text.items():
+        if mostly_numbers:
+            message += (
+                f" Most of {name!r} is numbers: if {cell!r} stands for a missing cell, read it as "
+                f"one, read_csv(..., na_values=[{cell!r}])."
+            )
+    return message
+
+
+def _more_missing(X: np.ndarray, label: Any) -> str:
+    """Name the columns that hold NaN, with counts, when there are several."""
+    counts = np.zeros(X.shape[1], dtype=int)
+    for start in range(0, len(X), _BLOCK):
+        counts += np.isnan(X[start : start + _BLOCK]).sum(axis=0)
+    columns = np.flatnonzero(counts)
+    if len(columns) < 2:
+        return ""
+    named = [f"{label(j)} ({counts[j]})" for j in columns[:_MAX_NAMED]]
+    more = ["..."] * (len(columns) > _MAX_NAMED)
+    return f" NaN per column: {', '.join([*named, *more])}."
 
 
 def _check_finite(X: np.ndarray, label: Any) -> None:
@@ -95,9 +160,15 @@ def _check_finite(X: np.ndarray, label: Any) -> None:
                 f"Input X contains {value:.3g} {where}. Values up to {_LARGEST:.0e} are accepted, "
                 "so that differences stay finite: rescale the column."
             )
+        if np.isnan(value):
+            raise ValueError(
+                f"Input X contains NaN {where}.{_more_missing(X, label)} Only finite values are "
+                "accepted: drop such rows, or impute them (sklearn.impute), for example "
+                "make_pipeline(SimpleImputer(strategy='median'), ...)."
+            )
         raise ValueError(
-            f"Input X contains {'NaN' if np.isnan(value) else 'infinity (inf)'} {where}. Only "
-            "finite values are accepted: drop or impute such rows (sklearn.impute) first."
+            f"Input X contains infinity (inf) {where}. Only finite values are accepted: drop or "
+            "impute such rows (sklearn.impute) first."
         )
 
 
@@ -139,10 +210,7 @@ def validate_rows(
         text = _text_columns(X)
         if not text:
             raise
-        raise ValueError(
-            f"Columns {text} of X do not hold numbers. Encode them first, for example with "
-            "make_column_transformer((OrdinalEncoder(), [...]), remainder='passthrough')."
-        ) from error
+        raise ValueError(_text_message(X, text)) from error
     _check_finite(checked, lambda j: column_label(estimator, j))
     if sample_weight is None:
         return checked, None

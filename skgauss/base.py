@@ -20,6 +20,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 import skgauss
+from skgauss._documentation import DocumentationLinkMixin
 from skgauss._validation import all_or_nothing, numpy_generator, validate_latents, validate_rows
 from skgauss.diagnosis import Diagnosis, diagnose
 from skgauss.exceptions import InconsistentVersionWarning
@@ -30,7 +31,11 @@ _BLOCKS_PER_TASK = 16
 
 
 class BaseGaussianizer(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
+    DocumentationLinkMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    DensityMixin,
+    BaseEstimator,
 ):
     """Base of the estimators that learn an invertible map to independent standard normals.
 
@@ -42,6 +47,33 @@ class BaseGaussianizer(
     - ``_inverse(Z) -> X``: the way back.
 
     Everything else follows from these, so that there is one density, that of the map.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.base import BaseGaussianizer
+    >>> class Standardizer(BaseGaussianizer):
+    ...     _parameter_constraints = {"n_jobs": [None, int]}  # checked by fit
+    ...
+    ...     def __init__(self, *, n_jobs=None):
+    ...         self.n_jobs = n_jobs
+    ...
+    ...     def _fit(self, X, sample_weight):
+    ...         self._note_range(X, sample_weight)
+    ...         weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    ...         self.loc_ = weight @ X / weight.sum()
+    ...         self.scale_ = np.sqrt(weight @ (X - self.loc_) ** 2 / weight.sum())
+    ...
+    ...     def _forward(self, X):
+    ...         return (X - self.loc_) / self.scale_, np.full(len(X), -np.log(self.scale_).sum())
+    ...
+    ...     def _inverse(self, Z):
+    ...         return Z * self.scale_ + self.loc_
+    >>> X = np.random.default_rng(0).normal(10, 2, size=(1000, 1))
+    >>> model = Standardizer().fit(X)
+    >>> entropy = 0.5 + 0.5 * np.log(2 * np.pi * X.var())  # of the Gaussian with this variance
+    >>> bool(np.isclose(model.score(X), -entropy))
+    True
     """
 
     _block_size = 1024

@@ -33,6 +33,20 @@ class Diagnosis:
     outside_range : float
         Share of the rows with a value outside the range of the training rows.
     n_rows : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals import SplineMarginal
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(2000, 2)) @ np.array([[1.0, 0.9], [0.0, 0.5]])  # two dependent columns
+    >>> diagnosis = SplineMarginal().fit(X[:1000]).diagnose(X[1000:])
+    >>> diagnosis.dependence > diagnosis.dependence_noise  # each by itself leaves them dependent
+    True
+    >>> print(diagnosis)
+    1000 rows
+    latent    mean     std   KS distance   p-value
+    ...
     """
 
     mean: np.ndarray

@@ -9,7 +9,15 @@ __all__ = ["LADDER", "Configuration", "configuration", "ladder_table"]
 
 @dataclasses.dataclass(frozen=True)
 class Configuration:
-    """What "auto" means on one rung; see `skgauss.GlowGaussianizer` for the parameters."""
+    """What "auto" means on one rung; see `skgauss.GlowGaussianizer` for the parameters.
+
+    Examples
+    --------
+    >>> from skgauss.ladder import configuration
+    >>> rung = configuration(1_000)
+    >>> rung.n_steps, rung.hidden_layer_sizes
+    (4, (32,))
+    """
 
     n_steps: int
     hidden_layer_sizes: tuple[int, ...]
@@ -62,6 +70,12 @@ def ladder_table(indent: int = 4) -> str:
     Returns
     -------
     table : str
+
+    Examples
+    --------
+    >>> from skgauss.ladder import ladder_table
+    >>> print(ladder_table(indent=0).splitlines()[1][:20])
+    rows below  n_steps
     """
     names = [field.name for field in dataclasses.fields(Configuration)]
     rows = [["rows below", *names]]

@@ -21,7 +21,7 @@ from skgauss.iteration import Columns, IterationOptions, Trace, add_layers, mean
 from skgauss.layers import MapLayer
 from skgauss.marginals import MARGINALS
 
-select_gaussian_mixture = None
+from skgauss.mixture import select_gaussian_mixture
 from skgauss.resolution import noise_width
 from skgauss.rotations import ROTATIONS
 

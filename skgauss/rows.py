@@ -49,6 +49,14 @@ def canonical_rows(X: np.ndarray, sample_weight: np.ndarray | None):
     -------
     X : array of shape (n_kept, n_features)
     weight : array of shape (n_kept,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.rows import canonical_rows
+    >>> X, weight = canonical_rows(np.array([[2.0], [1.0], [2.0], [9.0]]), np.array([1.0, 1, 3, 0]))
+    >>> X.ravel().tolist(), weight.tolist()
+    ([1.0, 2.0], [1.0, 4.0])
     """
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
     if not weight.all():
@@ -72,6 +80,15 @@ def fit_head(kind: str, X: np.ndarray, weight: np.ndarray) -> Chain:
     -------
     head : Chain
         With NumPy arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.rows import fit_head
+    >>> X = np.random.default_rng(0).exponential(size=(200, 2))
+    >>> head = fit_head("spline", X, np.ones(200))
+    >>> [type(bijection).__name__ for bijection in head.bijections]
+    ['FixedAffine', 'FixedSpline']
     """
     if len(X) == 1:  # equal rows, merged
         X, weight = np.repeat(X, 2, axis=0), np.repeat(weight / 2, 2)
@@ -94,6 +111,15 @@ def head_forward(head: Chain, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     -------
     Z : array of shape (n_rows, n_features)
     log_det : array of shape (n_rows,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.rows import fit_head, head_forward
+    >>> X = np.random.default_rng(0).exponential(size=(200, 2))
+    >>> Z, log_det = head_forward(fit_head("spline", X, np.ones(200)), X)
+    >>> Z.shape, log_det.shape, bool(abs(Z.mean()) < 0.01)
+    ((200, 2), (200,), True)
     """
     affine = cast(FixedAffine, head.bijections[0])
     Z = ((np.asarray(X, np.float64) - affine.loc) / affine.scale).T
@@ -141,6 +167,15 @@ def noise_scale(Z: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> 
     ----------
     Rothfuss et al. (2019), Noise regularization for conditional density estimation,
     arXiv:1907.08982.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.rows import noise_scale
+    >>> rng = np.random.default_rng(0)
+    >>> Z = np.column_stack([rng.normal(size=(5000, 2)), np.zeros(5000)])
+    >>> noise_scale(Z, np.ones(5000), rng).tolist()  # the last column is constant
+    [0.0, 0.0, 1.0]
     """
     constant = Z.std(axis=0) < 1e-9
     scale = np.where(constant, 1.0, 0.0)
@@ -179,6 +214,16 @@ def split_rows(n_rows: int, fraction: float, rng: np.random.Generator):
     -------
     train, held_out : array of int
         Row numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.rows import split_rows
+    >>> train, held_out = split_rows(1000, 0.1, np.random.default_rng(0))
+    >>> len(train), len(held_out)
+    (900, 100)
+    >>> len(split_rows(50, 0.1, np.random.default_rng(0))[1])
+    0
     """
     if not fraction or n_rows < _MIN_ROWS_TO_SPLIT:
         return np.arange(n_rows), np.arange(0)
@@ -199,6 +244,14 @@ def pad_rows(Z: np.ndarray, weight: np.ndarray):
     -------
     Z : array of shape (n_padded, n_features)
     weight : array of shape (n_padded,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.rows import pad_rows
+    >>> Z, weight = pad_rows(np.ones((300, 2)), np.ones(300))
+    >>> Z.shape, float(weight.sum())
+    ((512, 2), 300.0)
     """
     size = FULL_BATCH if len(Z) <= FULL_BATCH else INIT_ROWS
     missing = size - len(Z)
@@ -216,6 +269,15 @@ class Table:
     width : array of shape (n_features,)
         Of the uniform noise added to every column when it is read.
     rng : numpy.random.Generator
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.rows import Table
+    >>> X = np.arange(6.0).reshape(3, 2)
+    >>> table = Table(X, np.ones(3), np.zeros(2), np.random.default_rng(0))
+    >>> table.load(np.array([2, 0])).tolist()
+    [[4.0, 5.0], [0.0, 1.0]]
     """
 
     def __init__(self, X, weight, width, rng):

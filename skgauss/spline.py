@@ -44,6 +44,14 @@ class Bin(NamedTuple):
         Extent of the bin; both positive.
     slope0, slope1 : array
         Derivative of the spline at the left and the right end; both positive.
+
+    Examples
+    --------
+    >>> from skgauss.spline import Bin, rational_quadratic
+    >>> bin_ = Bin(x0=0.0, y0=0.0, width=2.0, height=1.0, slope0=0.2, slope1=1.0)
+    >>> y, _ = rational_quadratic(2.0, bin_)  # at its right end
+    >>> float(y)
+    1.0
     """
 
     x0: Any
@@ -149,6 +157,16 @@ class TailedSpline(NamedTuple):
         Law of the lower and of the upper tail, see `skgauss.tails`.
     tail_parameter : array of shape (C, 2)
         Its parameter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.spline import TailedSpline, tailed_forward
+    >>> from skgauss.tails import LINEAR
+    >>> knots, ones = np.array([[-1.0, 0.0, 1.0]]), np.ones((1, 3))
+    >>> identity = TailedSpline(knots, knots, ones, np.full((1, 2), LINEAR), np.ones((1, 2)))
+    >>> tailed_forward(identity, np.array([[-5.0, 0.5, 7.0]]))[0].tolist()
+    [[-5.0, 0.5, 7.0]]
     """
 
     x: Any
@@ -187,6 +205,17 @@ def tailed_forward(spline: TailedSpline, x, xp=np):
     -------
     z : array of shape (C, n)
     log_slope : array of shape (C, n)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals import SplineMarginal
+    >>> from skgauss.spline import tailed_forward
+    >>> X = np.random.default_rng(0).normal(size=(1000, 1))
+    >>> marginal = SplineMarginal().fit(X)
+    >>> z, log_slope = tailed_forward(marginal.spline_, np.array([[-1e6, 0.0, 1e6]]))
+    >>> bool(np.isfinite(z).all()), bool(np.isfinite(log_slope).all())  # tails included
+    (True, True)
     """
     inside = xp.clip(x, spline.x[:, :1], spline.x[:, -1:])
     z, log_slope = rational_quadratic(inside, _bin_of(spline, inside, spline.x, xp), xp)
@@ -212,6 +241,16 @@ def tailed_inverse(spline: TailedSpline, z, xp=np):
     Returns
     -------
     x : array of shape (C, n)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals import SplineMarginal
+    >>> from skgauss.spline import tailed_forward, tailed_inverse
+    >>> spline = SplineMarginal().fit(np.random.default_rng(0).normal(size=(1000, 1))).spline_
+    >>> x = np.array([[-1e6, 0.0, 1e6]])
+    >>> bool(np.allclose(tailed_inverse(spline, tailed_forward(spline, x)[0]), x))
+    True
     """
     inside = xp.clip(z, spline.z[:, :1], spline.z[:, -1:])
     x, _ = rational_quadratic_inverse(inside, _bin_of(spline, inside, spline.z, xp), xp)

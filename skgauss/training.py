@@ -54,6 +54,14 @@ class TrainingState(NamedTuple):
         Exponential moving average of `params`.
     optimizer : pytree
         State of the optax optimiser.
+
+    Examples
+    --------
+    >>> from skgauss.bijections import ActNorm
+    >>> from skgauss.training import start_state
+    >>> state = start_state(ActNorm.init(3))
+    >>> state.params.shape  # a location and a scale per channel
+    (6,)
     """
 
     params: Any
@@ -72,6 +80,15 @@ class Rows(NamedTuple):
         Frequencies.
     log_det : float
         Mean log-determinant of the map that led to these rows; added to what is reported.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.training import Rows
+    >>> X = np.arange(6.0).reshape(3, 2)
+    >>> rows = Rows(lambda indices: X[indices], np.ones(3))
+    >>> rows.take(np.array([1])).tolist()
+    [[2.0, 3.0]]
     """
 
     take: Callable[[np.ndarray], np.ndarray]
@@ -81,7 +98,24 @@ class Rows(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions:
-    """How to train; see `skgauss.GlowGaussianizer` for the meaning of the parameters."""
+    """How to train; see `skgauss.GlowGaussianizer` for the meaning of the parameters.
+
+    Examples
+    --------
+    >>> from skgauss.training import TrainingOptions
+    >>> options = TrainingOptions(
+    ...     max_iter=5,
+    ...     batch_size=64,
+    ...     learning_rate_init=1e-2,
+    ...     alpha=0.0,
+    ...     ema_decay=0.9,
+    ...     tol=1e-4,
+    ...     n_iter_no_change=3,
+    ...     max_time=None,
+    ... )
+    >>> options.constant_rate
+    False
+    """
 
     max_iter: int
     batch_size: int
@@ -114,6 +148,13 @@ class Progress:
         Iterations since the score last rose by more than the tolerance.
     stopped : {"max_iter", "early_stopping", "max_time", "diverged", "callback"}
         Why training ended.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.training import Progress
+    >>> Progress(best=np.zeros(2)).stopped
+    'max_iter'
     """
 
     best: np.ndarray
@@ -263,7 +304,15 @@ class _Trainer:
 
 
 def start_state(flow: Bijection, dtype: Any = np.float32) -> TrainingState:
-    """Return the state in which training of `flow` starts."""
+    """Return the state in which training of `flow` starts.
+
+    Examples
+    --------
+    >>> from skgauss.bijections import ActNorm
+    >>> from skgauss.training import start_state
+    >>> start_state(ActNorm.init(2)).average.tolist()
+    [0.0, 0.0, 0.0, 0.0]
+    """
     leaves = jax.tree.leaves(flow)
     params = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(dtype)
     with jax.enable_x64(np.dtype(dtype) == np.float64):
@@ -271,7 +320,16 @@ def start_state(flow: Bijection, dtype: Any = np.float32) -> TrainingState:
 
 
 def with_parameters(flow: Bijection, vector: np.ndarray) -> Bijection:
-    """Return `flow` with the trainable parameters in `vector`, as float64 NumPy arrays."""
+    """Return `flow` with the trainable parameters in `vector`, as float64 NumPy arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.bijections import ActNorm
+    >>> from skgauss.training import with_parameters
+    >>> with_parameters(ActNorm.init(2), np.array([5.0, 6.0, 0.0, 0.0])).loc.tolist()
+    [5.0, 6.0]
+    """
     template, held = partition(flow)
     leaves, structure = jax.tree.flatten(template)
     parts = np.split(np.asarray(vector, np.float64), np.cumsum([np.size(leaf) for leaf in leaves]))
@@ -340,6 +398,34 @@ def maximize_likelihood(
     progress : Progress
         With the best averaged parameters: by held-out likelihood where rows are held out,
         else the last finite ones. `with_parameters` puts them into the flow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.bijections import ActNorm
+    >>> from skgauss.training import (
+    ...     Rows,
+    ...     TrainingOptions,
+    ...     maximize_likelihood,
+    ...     start_state,
+    ...     with_parameters,
+    ... )
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(1.0, 0.5, size=(256, 2))
+    >>> rows, flow = Rows(lambda indices: X[indices], np.ones(256)), ActNorm.init(2)
+    >>> options = TrainingOptions(
+    ...     max_iter=20,
+    ...     batch_size=256,
+    ...     learning_rate_init=0.1,
+    ...     alpha=0.0,
+    ...     ema_decay=0.9,
+    ...     tol=1e-4,
+    ...     n_iter_no_change=5,
+    ...     max_time=None,
+    ... )
+    >>> state, progress = maximize_likelihood(flow, start_state(flow), rows, None, options, rng)
+    >>> bool(np.allclose(with_parameters(flow, progress.best).loc, X.mean(axis=0), atol=0.05))
+    True
     """
     progress = Progress(best=np.array(state.average))
     deadline = time.monotonic() + (np.inf if options.max_time is None else options.max_time)

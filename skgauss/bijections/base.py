@@ -24,12 +24,34 @@ M = TypeVar("M", bound="Module")
 
 
 def fixed(**kwargs) -> Any:
-    """Dataclass field for arrays that are part of the map but never trained."""
+    """Dataclass field for arrays that are part of the map but never trained.
+
+    Examples
+    --------
+    >>> from skgauss.bijections.base import Bijection, fixed, register
+    >>> @register
+    ... class Shift(Bijection):
+    ...     offset: float = fixed()
+    >>> import jax
+    >>> jax.tree.leaves(Shift(3.0))  # nothing to train
+    []
+    """
     return dataclasses.field(metadata={"kind": "fixed"}, **kwargs)
 
 
 def static(**kwargs) -> Any:
-    """Dataclass field for hashable configuration."""
+    """Dataclass field for hashable configuration.
+
+    Examples
+    --------
+    >>> from skgauss.bijections.base import Bijection, register, static
+    >>> @register
+    ... class Power(Bijection):
+    ...     exponent: int = static()
+    >>> import jax
+    >>> jax.tree.structure(Power(2)) == jax.tree.structure(Power(3))  # another type to JAX
+    False
+    """
     return dataclasses.field(metadata={"kind": "static"}, **kwargs)
 
 
@@ -55,7 +77,26 @@ def _fields(module_type: type, kind: str) -> tuple[str, ...]:
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(fixed, static))
 def register(module_type: type[M]) -> type[M]:
-    """Make a class a frozen dataclass and a JAX pytree (class decorator)."""
+    """Make a class a frozen dataclass and a JAX pytree (class decorator).
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from skgauss.bijections.base import Bijection, broadcast_channels, register
+    >>> @register
+    ... class Shift(Bijection):
+    ...     offset: jax.Array
+    ...
+    ...     def _forward(self, x):
+    ...         return x + broadcast_channels(self.offset, x), jnp.zeros(x.shape[1:])
+    ...
+    ...     def _inverse(self, z):
+    ...         return z - broadcast_channels(self.offset, z), jnp.zeros(z.shape[1:])
+    >>> layer = Shift(jnp.array([1.0, -1.0]))
+    >>> jax.grad(lambda layer: layer.transform(jnp.zeros(2)).sum())(layer).offset.tolist()
+    [1.0, 1.0]
+    """
     module_type = dataclasses.dataclass(frozen=True, eq=False)(module_type)
     trainable = _fields(module_type, "trainable")
     held, config = _fields(module_type, "fixed"), _fields(module_type, "static")
@@ -86,7 +127,15 @@ def register(module_type: type[M]) -> type[M]:
 
 
 class Module:
-    """A node of the parameter tree: a bijection or a part of one."""
+    """A node of the parameter tree: a bijection or a part of one.
+
+    Examples
+    --------
+    >>> from skgauss.bijections import MLP, ActNorm
+    >>> from skgauss.bijections.base import Module
+    >>> issubclass(MLP, Module), issubclass(ActNorm, Module)
+    (True, True)
+    """
 
 
 def _map_fixed(node, function):
@@ -153,6 +202,14 @@ def combine(params: M, held: list[Array]) -> M:
     -------
     module : Module
         The whole module.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.bijections import Permutation, combine, partition
+    >>> params, held = partition(Permutation(np.array([2, 0, 1])))
+    >>> combine(params, held).permutation.tolist()
+    [2, 0, 1]
     """
     remaining = iter(held)
     return _map_fixed(params, lambda _: next(remaining))
@@ -179,6 +236,21 @@ class Bijection(Module):
     trailing axes: ``_forward(x) -> (z, log_det)`` and ``_inverse(z) -> (x, log_det)``, whose
     ``log_det`` has the shape of the positions. A table of rows is then one wide feature map,
     ``rows.T``, which is how the estimators evaluate a layer on many rows at once.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from skgauss.bijections import ActNorm, Bijection
+    >>> layer = ActNorm.init(3)
+    >>> isinstance(layer, Bijection)
+    True
+    >>> jax.vmap(layer.transform)(jnp.ones((5, 3))).shape  # a batch of vectors
+    (5, 3)
+    >>> _, per_vector = layer.transform_and_log_det(jnp.ones(3))
+    >>> _, per_map = layer.transform_and_log_det(jnp.ones((3, 2, 4)))  # 8 positions
+    >>> round(float(per_map / per_vector), 3)
+    8.0
     """
 
     def _forward(self, x: Array) -> tuple[Array, Array]:

@@ -99,6 +99,16 @@ def weight_decay_mask(params: Any) -> Any:
     -------
     mask : pytree of bool
         Of the structure of `params`, as ``optax.add_decayed_weights`` takes it.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from skgauss.bijections import AffineCoupling
+    >>> from skgauss.bijections.conditioner import weight_decay_mask
+    >>> coupling = AffineCoupling.init(jax.random.key(0), 4, hidden_layer_sizes=(8,))
+    >>> mask = weight_decay_mask(coupling)
+    >>> mask.conditioner.weights, mask.conditioner.biases
+    ((True, True), (False, False))
     """
 
     def is_weight(path, _):

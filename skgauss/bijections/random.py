@@ -51,6 +51,14 @@ def random_rotation(rng: np.random.Generator, n_channels: int) -> np.ndarray:
     ----------
     Stewart (1980), The efficient generation of random orthogonal matrices with an application
     to condition estimators, SIAM Journal on Numerical Analysis 17(3).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.bijections.random import random_rotation
+    >>> Q = random_rotation(np.random.default_rng(0), 3)
+    >>> bool(np.allclose(Q @ Q.T, np.eye(3)))
+    True
     """
     if n_channels == 1:
         return np.ones((1, 1))

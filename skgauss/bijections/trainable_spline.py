@@ -36,7 +36,14 @@ _MAX_LOGIT = 30.0
 
 
 def n_spline_parameters(n_bins: int) -> int:
-    """Return the number of unconstrained parameters of a spline of `n_bins` bins."""
+    """Return the number of unconstrained parameters of a spline of `n_bins` bins.
+
+    Examples
+    --------
+    >>> from skgauss.bijections.trainable_spline import n_spline_parameters
+    >>> n_spline_parameters(8)
+    23
+    """
     return 3 * n_bins - 1
 
 

@@ -1,0 +1,234 @@
+"""The benchmarks page: tables, a picture and what they say, from benchmarks/results/*.json.
+
+Written when the site is built, so that no number on the page is typed by hand. A result file
+whose name begins with ``density`` gets the comparison of likelihoods; any other, one table of
+what it holds.
+"""
+
+import json
+from pathlib import Path
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+CLEAR = 2  # standard errors of the paired difference, from which on it counts as one
+
+MODELS = {
+    "skgauss": "GlowGaussianizer, defaults",
+    "skgauss_budget": "GlowGaussianizer, defaults, stopped at the budget",
+    "flowjax": "flowjax coupling_flow, defaults",
+    "flowjax_tuned": "flowjax coupling_flow, tuned",
+    "gmm": "GaussianMixture, best of a grid",
+    "gaussian": "one Gaussian",
+}
+DENSITY_COLUMNS = {
+    "set": "table",
+    "model": "model",
+    "nats": "held-out nats",
+    "difference": "ours minus it",
+    "says": "says",
+    "fit": "fit, s",
+    "score": "scored, rows/s",
+    "memory": "peak MiB",
+}
+
+
+def list_table(header, rows, caption=None):
+    """Lines of a list-table directive."""
+    lines = [
+        f".. list-table:: {caption or ''}".rstrip(),
+        "   :header-rows: 1",
+        "   :class: benchmark",
+        "",
+    ]
+    for row in [header, *rows]:
+        for k, cell in enumerate(row):
+            lines.append(f"   {'* -' if k == 0 else '  -'} {cell}".rstrip())
+    return [*lines, ""]
+
+
+def mean(records, key):
+    """Mean over seeds, None where a record lacks it."""
+    values = [record.get(key) for record in records]
+    return None if None in values else sum(values) / len(values)
+
+
+def with_error(value, error):
+    """A number and its standard error, as text."""
+    return "" if value is None else f"{value:.3f} ± {error:.3f}"
+
+
+def verdict(difference, error):
+    """What a paired difference says of ours, in one word."""
+    if difference is None:
+        return ""
+    if abs(difference) <= CLEAR * error:
+        return "undecided"
+    return "ahead" if difference > 0 else "behind"
+
+
+def grouped(results):
+    """Records by table and model, in the order of the file."""
+    groups = {}
+    for record in results["records"]:
+        groups.setdefault((record["set"], record["model"]), []).append(record)
+    return groups
+
+
+def density_rows(results):
+    """One row per table and model."""
+    for (name, model), records in grouped(results).items():
+        failed = next((record["error"] for record in records if "error" in record), None)
+        told = f"{name}, {records[0]['n_train']:,} x {records[0]['n_features']}"
+        label = f"**{MODELS[model]}**" if model == results["ours"] else MODELS.get(model, model)
+        if failed:
+            yield [told, label, f"failed: {failed}", *[""] * (len(DENSITY_COLUMNS) - 3)]
+            continue
+        difference, error = mean(records, "ours_minus_peer"), mean(records, "ours_minus_peer_error")
+        numbers = {
+            key: mean(records, key) for key in ("fit_seconds", "score_rows_per_second", "peak_mib")
+        }
+        yield [
+            told,
+            label,
+            with_error(mean(records, "nats"), mean(records, "nats_error")),
+            with_error(difference, error),
+            verdict(difference, error),
+            *(
+                "" if value is None else f"{value:,.{digits}f}"
+                for value, digits in zip(numbers.values(), (1, 0, 0), strict=True)
+            ),
+        ]
+
+
+def comparisons(results):
+    """Table, model, difference and error of every paired comparison."""
+    for (name, model), records in grouped(results).items():
+        difference = mean(records, "ours_minus_peer")
+        if difference is not None:
+            yield name, model, difference, mean(records, "ours_minus_peer_error")
+
+
+def summary(results):
+    """Say in words what the comparisons with each model come to."""
+    lines = []
+    by_model = {}
+    for name, model, difference, error in comparisons(results):
+        by_model.setdefault(model, []).append((name, verdict(difference, error)))
+    for model, verdicts in by_model.items():
+        parts = []
+        for word in ("ahead", "behind", "undecided"):
+            names = [name for name, said in verdicts if said == word]
+            if names:
+                parts.append(f"{word} on {', '.join(names)}")
+        lines.append(f"- Against *{MODELS.get(model, model)}*: {'; '.join(parts)}.")
+    return lines
+
+
+def picture(results, path):
+    """Draw the paired differences, one line per peer except the single Gaussian."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    shown = [c for c in comparisons(results) if c[1] != "gaussian"]
+    if not shown:
+        return False
+    colours = {"ahead": "#0072B2", "behind": "#D55E00", "undecided": "0.45"}
+    markers = {"ahead": "o", "behind": "s", "undecided": "D"}
+    names = list(dict.fromkeys(name for name, *_ in shown))
+    models = list(dict.fromkeys(model for _, model, *_ in shown))
+    with mpl.rc_context({"svg.hashsalt": "skgauss", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(8, 0.9 + 0.42 * len(names)), layout="constrained")
+        axes = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+        for axis, model in zip(axes, models, strict=True):
+            axis.axvline(0, color="0.6", linewidth=0.8)
+            for name, other, difference, error in shown:
+                if other == model:
+                    said = verdict(difference, error)
+                    style = {"color": colours[said], "marker": markers[said]}
+                    axis.errorbar(
+                        difference, names.index(name), xerr=CLEAR * error, capsize=3, **style
+                    )
+            axis.set(
+                title=f"against {MODELS.get(model, model)}", xlabel="ours minus it, nats per row"
+            )
+            axis.title.set_fontsize("medium")
+            axis.spines[["top", "right"]].set_visible(False)
+        axes[0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+        figure.savefig(path, metadata={"Date": None})
+    return True
+
+
+def provenance(name, results):
+    """Where, when and with what a file's numbers were measured."""
+    told = results["provenance"]
+    machine = told["machine"]
+    versions = ", ".join(f"{name} {v}" for name, v in told["versions"].items() if v)
+    seeds = sorted({record["seed"] for record in results["records"] if "seed" in record})
+    said = [
+        f"measured {told['date'][:10]} at revision ``{told['git_revision']}``",
+        f"{machine['cpus']} CPUs ({machine['processor']}), {machine['memory_gib']} GiB",
+    ]
+    if "budget" in results:
+        said.append(f"budget {results['budget']:g} s")
+    if seeds:
+        said.append(f"seeds {', '.join(map(str, seeds))}")
+    return f"Provenance: ``{name}``, {'; '.join(said)}; {versions}."
+
+
+def density_section(path, results, folder):
+    """Comparison of held-out likelihoods."""
+    drawing = f"{path.stem}.svg"
+    lines = []
+    if picture(results, folder / drawing):
+        lines += [
+            f".. image:: /generated/benchmarks/{drawing}",
+            "   :alt: Differences of the held-out log-likelihood, ours minus each peer, by table",
+            "   :width: 100%",
+            "",
+            f"Bars reach over {CLEAR} standard errors of the difference, paired over the same",
+            "held-out rows: blue circles, ours is ahead; orange squares, behind; grey diamonds,",
+            "undecided.",
+            "",
+        ]
+    lines += [*summary(results), ""]
+    lines += list_table(DENSITY_COLUMNS.values(), density_rows(results))
+    preparations = {record["set"]: record["preparation"] for record in results["records"]}
+    lines += ["How the tables were prepared:", ""]
+    lines += [f"- {name}: {preparation}." for name, preparation in preparations.items()]
+    return [*lines, ""]
+
+
+def plain_section(results):
+    """One table of the plain values in the records."""
+    records = results["records"]
+    plain = (int, float, str, bool)
+    keys = list(dict.fromkeys(k for r in records for k, v in r.items() if isinstance(v, plain)))
+
+    def cell(value):
+        return f"{value:.4g}" if isinstance(value, float) else str("" if value is None else value)
+
+    header = [key.replace("_", " ") for key in keys]
+    return list_table(header, [[cell(record.get(key)) for key in keys] for record in records])
+
+
+def write_page(folder):
+    """Write ``benchmarks.inc`` and its pictures into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for path in sorted(RESULTS.glob("*.json"), key=lambda path: (path.stem[:7] != "density", path)):
+        results = json.loads(path.read_text(encoding="utf-8"))
+        density = path.stem.startswith("density")
+        title = "Held-out likelihood" if density else path.stem.replace("_", " ").capitalize()
+        if title in lines:  # a further file of the same kind
+            title += f", {results['provenance']['date'][:10]}"
+        lines += [title, "-" * len(title), ""]
+        lines += density_section(path, results, folder) if density else plain_section(results)
+        lines += [provenance(path.name, results), ""]
+    (folder / "benchmarks.inc").write_text("\n".join(lines), encoding="utf-8")
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect(
+        "builder-inited", lambda app: write_page(Path(app.srcdir, "generated", "benchmarks"))
+    )
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

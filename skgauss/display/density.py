@@ -1,0 +1,238 @@
+"""The learned density of two columns, with rows and samples."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skgauss.display._axes import BLUE, ORANGE, axes_grid, column_names, merged, random_rows
+
+__all__ = ["DensityDisplay"]
+
+
+def _like(table: Any, values: np.ndarray) -> Any:
+    """Put `values` into a frame of the kind of `table`, if it is one."""
+    if not hasattr(table, "columns"):
+        return values
+    if hasattr(table, "iloc"):
+        return type(table)(values, columns=table.columns)
+    return type(table)(values, schema=list(table.columns))
+
+
+def _draw(estimator: Any, n_samples: int, random_state: Any) -> np.ndarray:
+    """Samples of any estimator: scikit-learn's mixtures return labels too, and take no seed."""
+    takes_seed = "random_state" in inspect.signature(estimator.sample).parameters
+    drawn = estimator.sample(n_samples, **({"random_state": random_state} if takes_seed else {}))
+    return np.asarray(drawn[0] if isinstance(drawn, tuple) else drawn)
+
+
+class DensityDisplay:
+    """Density of two columns as contours, with rows and with samples.
+
+    The contours are those of highest density: the one of 90 % holds the 90 % of the rows that are
+    most likely. So they mean the same for every estimator and in all units.
+
+    It is recommended to use `from_estimator` to create a display.
+
+    Parameters
+    ----------
+    xx0, xx1 : array of shape (grid_resolution, grid_resolution)
+        Grid of the first and the second column.
+    log_density : array of shape (grid_resolution, grid_resolution)
+        In nats, on the grid.
+    levels : array of shape (n_levels,)
+        Log-densities of the contours, increasing.
+    shares : array of shape (n_levels,)
+        Share of the rows inside each.
+    rows : array of shape (n_rows, 2)
+        To be drawn as points.
+    samples : array of shape (n_samples, 2)
+        Likewise; may be empty.
+    xlabel, ylabel : str, default=""
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    surface_ : matplotlib QuadContourSet
+        The filled contours.
+    contours_ : matplotlib QuadContourSet
+        The lines.
+    rows_, samples_ : matplotlib PathCollection
+        The points; `samples_` is None without samples.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import make_moons
+    >>> from sklearn.mixture import GaussianMixture
+    >>> from skgauss.display import DensityDisplay
+    >>> X, _ = make_moons(500, noise=0.1, random_state=0)
+    >>> mixture = GaussianMixture(8, random_state=0).fit(X)
+    >>> display = DensityDisplay.from_estimator(mixture, X, shares=(0.5, 0.9))
+    >>> inside = mixture.score_samples(X) > display.levels[0]
+    >>> round(float(inside.mean()), 2)
+    0.9
+    >>> plt.show()
+    """
+
+    ax_: Any
+    figure_: Any
+
+    def __init__(
+        self, *, xx0, xx1, log_density, levels, shares, rows, samples, xlabel="", ylabel=""
+    ):
+        self.xx0 = xx0
+        self.xx1 = xx1
+        self.log_density = log_density
+        self.levels = levels
+        self.shares = shares
+        self.rows = rows
+        self.samples = samples
+        self.xlabel = xlabel
+        self.ylabel = ylabel
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        shares: Sequence[float] = (0.5, 0.9, 0.99),
+        grid_resolution: int = 100,
+        padding: float = 0.1,
+        n_samples: int = 300,
+        subsample: int | None = 2_000,
+        random_state: Any = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw the density of an estimator fitted to two columns.
+
+        Parameters
+        ----------
+        estimator : fitted estimator with `score_samples`
+            Any of scikit-learn's density estimators fits. Samples are drawn if it has `sample`.
+        X : array-like of shape (n_rows, 2)
+            The contours hold shares of these rows.
+        shares : sequence of float, default=(0.5, 0.9, 0.99)
+            Share of the rows inside each contour, in (0, 1).
+        grid_resolution : int, default=100
+            Points per side of the grid.
+        padding : float, default=0.1
+            How far the grid goes beyond the rows, as a share of their range.
+        n_samples : int, default=300
+            Samples shown; 0 for none.
+        subsample : int or None, default=2_000
+            Rows drawn at random to be shown, if `X` has more. The levels come from all of them.
+        random_state : int, RandomState instance or None, default=None
+            Of the samples, where the estimator's `sample` takes it, and of the subsample.
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        **kwargs
+            Further arguments of `plot`.
+
+        Returns
+        -------
+        display : DensityDisplay
+
+        Raises
+        ------
+        ValueError
+            If `X` has another number of columns, or a share is not in (0, 1).
+        """
+        check_is_fitted(estimator)
+        X = X if hasattr(X, "columns") else np.asarray(X)
+        if np.ndim(X) != 2 or X.shape[1] != 2:
+            raise ValueError(
+                f"DensityDisplay draws the density of two columns, X has shape {np.shape(X)}. "
+                "Fit an estimator to two of them."
+            )
+        inside = np.sort(np.asarray(shares, float))[::-1]
+        if not np.all((inside > 0) & (inside < 1)):
+            raise ValueError(f"shares must be in (0, 1), got {inside.tolist()}.")
+        values = np.asarray(X, float)
+        low, high = values.min(axis=0), values.max(axis=0)
+        margin = padding * np.where(high > low, high - low, 1)
+        sides = np.linspace(low - margin, high + margin, grid_resolution)
+        xx0, xx1 = np.meshgrid(*sides.T)
+        grid = _like(X, np.column_stack([xx0.ravel(), xx1.ravel()]))
+        samples = np.empty((0, 2))
+        if n_samples and hasattr(estimator, "sample"):
+            samples = _draw(estimator, n_samples, random_state)
+        levels, kept = np.unique(
+            np.quantile(estimator.score_samples(X), 1 - inside), return_index=True
+        )
+        names = column_names(X, 2)
+        display = cls(
+            xx0=xx0,
+            xx1=xx1,
+            log_density=np.reshape(estimator.score_samples(grid), xx0.shape),
+            levels=levels,
+            shares=inside[kept],
+            rows=np.asarray(random_rows(values, subsample, random_state)),
+            samples=samples,
+            xlabel=names[0],
+            ylabel=names[1],
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(
+        self,
+        *,
+        ax: Any = None,
+        contour_kwargs: dict | None = None,
+        rows_kwargs: dict | None = None,
+        samples_kwargs: dict | None = None,
+        labels: bool = True,
+    ) -> Self:
+        """Draw contours and points.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        contour_kwargs, rows_kwargs, samples_kwargs : dict, default=None
+            For ``Axes.contourf`` and, for the points, ``Axes.scatter``.
+        labels : bool, default=True
+            Whether the legend names the share of the rows inside each contour.
+
+        Returns
+        -------
+        display : DensityDisplay
+            This display.
+        """
+        if ax is None:
+            ax = axes_grid(self, None, (1, 1), figsize=(6.4, 4.8))[0, 0]
+        self.ax_, self.figure_ = ax, ax.figure
+        where = (self.xx0, self.xx1, self.log_density)
+        filled = merged({"cmap": "Greys", "alpha": 0.5, "extend": "max"}, contour_kwargs)
+        edges = self.levels
+        if len(edges) == 1:  # a band needs two edges
+            edges = np.append(
+                edges, max(float(self.log_density.max()), np.nextafter(edges[0], np.inf))
+            )
+        self.surface_ = ax.contourf(*where, levels=edges, **filled)
+        self.contours_ = ax.contour(
+            *where, levels=self.levels, colors="0.35", linewidths=0.7, linestyles="solid"
+        )
+        points = {"s": 8, "linewidths": 0, "alpha": 0.6}
+        kwargs = merged({**points, "color": BLUE, "label": "rows"}, rows_kwargs)
+        self.rows_ = ax.scatter(*self.rows.T, **kwargs)
+        self.samples_ = None
+        if len(self.samples):
+            style = {**points, "color": ORANGE, "marker": "s", "label": "samples"}
+            self.samples_ = ax.scatter(*self.samples.T, **merged(style, samples_kwargs))
+        ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
+        ax.set(xlim=(self.xx0.min(), self.xx0.max()), ylim=(self.xx1.min(), self.xx1.max()))
+        handles, names = ax.get_legend_handles_labels()
+        if labels:
+            bands, _ = self.surface_.legend_elements()
+            handles += bands[: len(self.shares)]
+            names += [f"{100 * share:.3g} % of the rows" for share in self.shares]
+        ax.legend(handles, names, frameon=False, loc="upper right")
+        return self

@@ -1,0 +1,63 @@
+"""What a table from a file is told: which columns are at fault, and the line that mends them."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder
+
+from skgauss.marginals import SplineMarginal
+
+# The advice in a message is code: the tests run it, with these names imported.
+LINE = {
+    function.__name__: function
+    for function in (make_column_transformer, make_pipeline, SimpleImputer, OrdinalEncoder)
+}
+CSV = "colour,age,weight\nred,30,1.5\nblue,?,2.5\n,41,\nred,25,1.0\n"
+
+
+def refusal(table):
+    with pytest.raises(ValueError, match="X") as error:
+        SplineMarginal().fit(table)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("read", [pd.read_csv, pl.read_csv])
+def test_text_and_missing_cells_are_named_with_the_line_that_mends_them(read):
+    message = refusal(read(io.StringIO(CSV)))
+    assert "Columns ['colour', 'age'] of X do not hold numbers (but 'red', '?')" in message
+    assert "missing in ['colour', 'weight']" in message
+    assert "if '?' stands for a missing cell" in message
+    assert "'colour' is numbers" not in message
+    line = message[message.index("make_column_transformer") : message.index("). Most") + 1]
+    prepared = eval(line, LINE).fit_transform(pd.read_csv(io.StringIO(CSV)))
+    assert SplineMarginal().fit(prepared).n_features_in_ == 3
+
+
+def test_the_line_for_text_without_missing_cells_works():
+    table = pd.DataFrame({"shape": pd.Categorical(["a", "b", "a", "c"]), "x": [1.0, 2.0, 4.0, 3.0]})
+    message = refusal(table)
+    line = message[message.index("make_column_transformer") : -1]
+    assert SplineMarginal().fit(eval(line, LINE).fit_transform(table)).n_features_in_ == 2
+
+
+def test_several_columns_with_missing_cells_are_counted():
+    table = pd.DataFrame({"a": [1.0, None, None], "b": [1.0, 2.0, 3.0], "c": [None, 2.0, 3.0]})
+    message = refusal(table)
+    assert "NaN in column 'c', first in row 0" in message
+    assert "column 'a' (2), column 'c' (1)." in message
+    assert "NaN per column" not in refusal(table[["a", "b"]])
+    wide = pd.DataFrame({f"x{j}": [1.0, None] for j in range(12)})
+    assert "column 'x9' (1), ...." in refusal(wide)
+
+
+def test_objects_that_are_numbers_are_taken():
+    table = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["1", "2", "4"]}, dtype=object)
+    assert SplineMarginal().fit(table).n_features_in_ == 2
+    assert "NaN in column 'b', first in row 1" in refusal(table.assign(b=[1, None, 2]))
