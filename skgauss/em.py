@@ -1,0 +1,307 @@
+"""Gaussian mixtures fitted by weighted expectation-maximisation, grown by splitting.
+
+A mixture starts as one Gaussian; its heaviest components are split along their longest axis and
+all are fitted again, until there are as many as asked for, or until rows held out gain
+nothing. Early rungs of this ladder see the first rows only, the last one all of them.
+
+The log-densities of all components are linear in a row's monomials of degree two, and so are
+the statistics of the next step: either half of an iteration is one matrix product per block of
+rows.
+
+References
+----------
+Dempster, Laird & Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm,
+Journal of the Royal Statistical Society B 39(1); Ueda, Nakano, Ghahramani & Hinton (2000), SMEM
+algorithm for mixture models, Neural Computation 12(9), doi:10.1162/089976600300015088, for the
+splits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+
+from skgauss.mixture import GaussianMixtureMap
+
+__all__ = ["fit_gaussian_mixture", "select_gaussian_mixture"]
+
+_CANDIDATES = (1, 2, 4, 8, 16, 32, 64, 128)
+_MIN_VARIANCE = 1e-6  # along any axis of a component, in units of the columns' scales squared
+_PRIOR_ROWS = 1e-3  # with the moments of the table, that every component has besides its own
+_MIN_WEIGHT = 1e-12
+_ROWS = 8_192  # that a rung of the ladder sees at least, and
+_ROWS_PER_PARAMETER = 5
+_SPLIT = 0.5  # of a standard deviation, by which the two halves move apart
+_RUNG_TOL = 3e-3  # nats per row, as the ladder is not the end
+_MIN_GAIN = 1e-3  # nats per row held out
+_PATIENT_BELOW = 16  # components: few may gain nothing where more do
+_MONOMIALS = 1 << 17  # of a block of rows, that stay in a core's cache
+
+
+class _Table(NamedTuple):
+    """Rows in units of the columns' scales, columns first, with their moments."""
+
+    columns: np.ndarray
+    weight: np.ndarray
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    def first(self, n_rows):
+        """The first rows, of a total weight of about `n_rows`."""
+        n_rows = 1 + int(np.searchsorted(np.cumsum(self.weight), n_rows))
+        return self._replace(columns=self.columns[:, :n_rows], weight=self.weight[:n_rows])
+
+
+class _Mixture(NamedTuple):
+    """Weights, means, and eigenvalues and eigenvectors of the covariances of k components."""
+
+    log_weights: np.ndarray
+    means: np.ndarray
+    variances: np.ndarray
+    axes: np.ndarray
+
+    @classmethod
+    def from_covariances(cls, log_weights, means, covariances):
+        variances, axes = np.linalg.eigh(covariances)
+        return cls(log_weights, means, np.maximum(variances, _MIN_VARIANCE), axes)
+
+    def covariances(self):
+        return (self.axes * self.variances[:, None, :]) @ self.axes.transpose(0, 2, 1)
+
+
+def _standardisation(X, weight):
+    """Median and normal-consistent central 90 % of every column, the latter positive."""
+    loc, scale = np.empty((2, X.shape[1]))
+    for j, column in enumerate(X.T):
+        values, index = np.unique(column, return_inverse=True)
+        mass = np.bincount(index, weight)
+        share = (np.cumsum(mass) - mass / 2) / mass.sum()
+        low, loc[j], high = np.interp([0.05, 0.5, 0.95], share, values)
+        spread = (high - low) / (2 * ndtri(0.95))
+        if spread <= 1e-9 * np.ptp(column):
+            spread = math.sqrt(np.average((column - loc[j]) ** 2, weights=weight))
+        scale[j] = spread if spread > 1e-12 * abs(loc[j]) else abs(loc[j]) or 1.0
+    return loc, scale
+
+
+def _monomials(columns):
+    """Monomials of degree 0, 1 and 2 of the columns, of shape (q, n)."""
+    d, n = columns.shape
+    values = np.empty((1 + d + d * (d + 1) // 2, n))
+    values[0] = 1
+    values[1 : d + 1] = columns
+    start = d + 1
+    for i in range(d):
+        np.multiply(columns[i], columns[i:], out=values[start : start + d - i])
+        start += d - i
+    return values
+
+
+def _log_density_coefficients(mixture):
+    """Weight times density of every component, in logarithm, as a polynomial; shape (k, q)."""
+    d = mixture.means.shape[1]
+    rows, cols = np.triu_indices(d)
+    precisions = (mixture.axes / mixture.variances[:, None, :]) @ mixture.axes.transpose(0, 2, 1)
+    linear = np.einsum("kij,kj->ki", precisions, mixture.means)
+    square = np.einsum("ki,ki->k", linear, mixture.means)
+    log_det = np.sum(np.log(mixture.variances), axis=1)
+    constant = mixture.log_weights - 0.5 * (d * math.log(2 * math.pi) + log_det + square)
+    quadratic = -precisions[:, rows, cols] * np.where(rows == cols, 0.5, 1.0)
+    return np.concatenate([constant[:, None], linear, quadratic], axis=1)
+
+
+def _expectation(mixture, table, *, likelihood_only=False):
+    """Mean log-likelihood, and each component's share of every monomial's sum; shape (k, q)."""
+    coefficients = _log_density_coefficients(mixture)
+    n_rows = max(32, _MONOMIALS // max(coefficients.shape))
+    log_likelihood, sums = 0.0, np.zeros(coefficients.shape)
+    for start in range(0, len(table.weight), n_rows):
+        monomials = _monomials(table.columns[:, start : start + n_rows])
+        weight = table.weight[start : start + n_rows]
+        joint = coefficients @ monomials
+        largest = joint.max(axis=0)
+        joint -= largest
+        np.exp(joint, out=joint)
+        total = joint.sum(axis=0)
+        log_likelihood += weight @ (largest + np.log(total))
+        if not likelihood_only:
+            joint *= weight / total
+            sums += joint @ monomials.T
+    return log_likelihood / table.weight.sum(), sums
+
+
+def _maximisation(sums, table):
+    """Mixture of the greatest expected likelihood, given the components' sums of monomials."""
+    d = len(table.mean)
+    rows, cols = np.triu_indices(d)
+    n_rows, first, second = sums[:, 0], sums[:, 1 : d + 1], np.empty((len(sums), d, d))
+    second[:, rows, cols] = second[:, cols, rows] = sums[:, d + 1 :]
+    shifted = n_rows + _PRIOR_ROWS
+    means = (first + _PRIOR_ROWS * table.mean) / shifted[:, None]
+    offset = table.mean - means
+    prior = table.covariance + offset[:, :, None] * offset[:, None, :]
+    cross = first[:, :, None] * means[:, None, :]
+    squares = n_rows[:, None, None] * means[:, :, None] * means[:, None, :]
+    scatter = second - cross - cross.transpose(0, 2, 1) + squares
+    covariances = (scatter + _PRIOR_ROWS * prior) / shifted[:, None, None]
+    weights = np.maximum(n_rows / n_rows.sum(), _MIN_WEIGHT)
+    return _Mixture.from_covariances(np.log(weights / weights.sum()), means, covariances)
+
+
+def _converge(mixture, table, tol, max_iter):
+    """Iterate until the mean log-likelihood gains less than `tol` nats."""
+    last = -math.inf
+    for _ in range(max_iter):
+        log_likelihood, sums = _expectation(mixture, table)
+        if log_likelihood - last < tol:
+            break
+        mixture, last = _maximisation(sums, table), log_likelihood
+    return mixture
+
+
+def _split(mixture, n_more):
+    """Split the heaviest components in two along their longest axis, moments kept."""
+    chosen = np.argsort(-mixture.log_weights, kind="stable")[:n_more]
+    step = mixture.axes[chosen, :, -1] * np.sqrt(mixture.variances[chosen, -1])[:, None] * _SPLIT
+    log_weights, means = mixture.log_weights.copy(), mixture.means.copy()
+    covariances = mixture.covariances()
+    log_weights[chosen] -= math.log(2)
+    covariances[chosen] -= step[:, :, None] * step[:, None, :]
+    other = means[chosen] - step
+    means[chosen] += step
+    return _Mixture.from_covariances(
+        np.append(log_weights, log_weights[chosen]),
+        np.concatenate([means, other]),
+        np.concatenate([covariances, covariances[chosen]]),
+    )
+
+
+def _ladder(table, rungs, tol, max_iter) -> Iterator[_Mixture]:
+    """Mixtures of ever more components, each grown from the one before."""
+    mixture = _Mixture.from_covariances(np.zeros(1), table.mean[None], table.covariance[None])
+    for n_components in rungs:
+        while len(mixture.means) < n_components:
+            mixture = _split(mixture, n_components - len(mixture.means))
+        n_parameters = n_components * math.comb(len(table.mean) + 2, 2)
+        rows = table.first(max(_ROWS, _ROWS_PER_PARAMETER * n_parameters))
+        mixture = _converge(mixture, rows, tol, max_iter) if n_components > 1 else mixture
+        yield mixture
+
+
+def _standardised(X, weight, loc, scale):
+    """Rows as a `_Table`."""
+    columns = np.ascontiguousarray(((X - loc) / scale).T)
+    share = weight / weight.sum()
+    mean = columns @ share
+    centred = columns - mean[:, None]
+    return _Table(columns, weight, mean, (centred * share) @ centred.T)
+
+
+def _as_map(mixture, table, loc, scale):
+    """The map of a mixture, in the units of the rows, guarded on twice their range."""
+    # The triangular factor of a covariance's root is its Cholesky factor, without the covariance.
+    roots = mixture.axes * np.sqrt(mixture.variances)[:, None, :] * scale[:, None]
+    factors = np.linalg.qr(roots.transpose(0, 2, 1)).R.transpose(0, 2, 1)
+    factors = factors * np.sign(np.diagonal(factors, axis1=1, axis2=2))[:, None, :]
+    means = mixture.means * scale + loc
+    low, high = table.columns.min(axis=1), table.columns.max(axis=1)
+    margin = np.maximum(high - low, 1) / 2
+    low, high = (low - margin) * scale + loc, (high + margin) * scale + loc
+    weights = np.exp(mixture.log_weights)
+    return GaussianMixtureMap.from_cholesky(weights, means, factors, low, high)
+
+
+def fit_gaussian_mixture(
+    X: np.ndarray,
+    weight: np.ndarray,
+    n_components: int,
+    *,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+) -> GaussianMixtureMap:
+    """Fit the weights, means and full covariances of a Gaussian mixture.
+
+    Deterministic: the ladder from one component up starts on the first rows, which therefore
+    have to be in no particular order.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, d)
+        Of finite numbers; at least one row.
+    weight : array of shape (n_rows,)
+        Frequencies, positive.
+    n_components : int
+        May exceed the number of rows.
+    tol : float, default=1e-3
+        Gain of the mean log-likelihood, in nats, below which the iteration ends.
+    max_iter : int, default=100
+        Iterations at each number of components.
+
+    Returns
+    -------
+    mixture : GaussianMixtureMap
+        With a range twice as wide as that of the rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.em import fit_gaussian_mixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(2000, 2)) + 4 * rng.integers(2, size=(2000, 1))
+    >>> mixture = fit_gaussian_mixture(X, np.ones(len(X)), 2)
+    >>> mixture.weights.round(1)
+    array([0.5, 0.5])
+    """
+    loc, scale = _standardisation(X, weight)
+    table = _standardised(X, weight, loc, scale)
+    rungs = [2**i for i in range(max(n_components - 1, 0).bit_length())] + [n_components]
+    *_, mixture = _ladder(table, rungs, _RUNG_TOL, max_iter)
+    return _as_map(_converge(mixture, table, tol, max_iter), table, loc, scale)
+
+
+def select_gaussian_mixture(
+    X: np.ndarray,
+    weight: np.ndarray,
+    X_held_out: np.ndarray,
+    weight_held_out: np.ndarray,
+    *,
+    candidates: Sequence[int] = _CANDIDATES,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+) -> GaussianMixtureMap:
+    """Fit a Gaussian mixture with the number of components that is likeliest on rows held out.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, d)
+        As for `fit_gaussian_mixture`.
+    weight : array of shape (n_rows,)
+    X_held_out : array of shape (n_held_out, d)
+    weight_held_out : array of shape (n_held_out,)
+    candidates : sequence of int
+        Numbers of components, increasing. The first that is at least 16 and gains less than
+        0.001 nats ends the ladder.
+    tol : float, default=1e-3
+        Gain of the mean log-likelihood, in nats, below which the last iteration ends.
+    max_iter : int, default=100
+        Iterations at each number of components.
+
+    Returns
+    -------
+    mixture : GaussianMixtureMap
+    """
+    loc, scale = _standardisation(X, weight)
+    table = _standardised(X, weight, loc, scale)
+    held_out = _standardised(X_held_out, weight_held_out, loc, scale)
+    best, chosen = -math.inf, None
+    for mixture in _ladder(table, candidates, _RUNG_TOL, max_iter):
+        log_likelihood, _ = _expectation(mixture, held_out, likelihood_only=True)
+        if log_likelihood > best + _MIN_GAIN:
+            best, chosen = log_likelihood, mixture
+        elif len(mixture.means) >= _PATIENT_BELOW:
+            break
+    return _as_map(_converge(chosen, table, tol, max_iter), table, loc, scale)
