@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -17,11 +17,10 @@ from skgauss._validation import (
 )
 from skgauss.base import BaseGaussianizer
 from skgauss.canonical import canonical_columns
+from skgauss.em import select_gaussian_mixture
 from skgauss.iteration import Columns, IterationOptions, Trace, add_layers, mean_and_error
 from skgauss.layers import MapLayer
 from skgauss.marginals import MARGINALS
-
-from skgauss.mixture import select_gaussian_mixture
 from skgauss.resolution import noise_width
 from skgauss.rotations import ROTATIONS
 
