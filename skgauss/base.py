@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import skgauss
 from skgauss._documentation import DocumentationLinkMixin
+from skgauss._blas import one_blas_thread
 from skgauss._validation import all_or_nothing, numpy_generator, validate_latents, validate_rows
 from skgauss.diagnosis import Diagnosis, diagnose
 from skgauss.exceptions import InconsistentVersionWarning
@@ -143,8 +144,9 @@ class BaseGaussianizer(
             for start in range(0, len(X), rows_per_task)
         ]
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
-        for results in parallel(delayed(evaluate)(task) for task in tasks):
-            yield from results
+        with one_blas_thread():
+            for results in parallel(delayed(evaluate)(task) for task in tasks):
+                yield from results
 
     def _latents(self, X: np.ndarray) -> np.ndarray:
         """Latents of validated rows, in their precision."""

@@ -1,5 +1,6 @@
-"""Gaussianization layer by layer: rotate, map every direction to a normal, and so on, until
-what a layer removes on rows held out is no longer distinguishable from nothing.
+"""Gaussianization layer by layer: rotate, map every direction to a normal, and so on.
+
+It ends when what the layers remove on rows held out is no longer distinguishable from nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class IterationOptions:
     rotation: Any = "auto"
     marginal: Any = "spline"
     stopping: str | None = "negentropy"
-    n_iter_no_change: int = 10
+    n_iter_no_change: int = 20
+    max_idle: int | None = None  # layers in a row that move no direction, after which it ends
     verbose: int = 0
 
 
@@ -303,7 +305,6 @@ def add_layers(
     trace: Trace | None,
     options: IterationOptions,
     rng: np.random.Generator,
-    after_layer: Callable[[list, Trace | None], bool] | None = None,
 ) -> list[RotationLayer]:
     """Add layers of rotation and marginal maps until they no longer remove anything.
 
@@ -315,8 +316,6 @@ def add_layers(
         Of the rows held out; every layer is noted in it. None where no rows judge.
     options : IterationOptions
     rng : numpy.random.Generator
-    after_layer : callable, default=None
-        Called with the layers and the trace after every layer; True ends the iteration.
 
     Returns
     -------
@@ -325,7 +324,7 @@ def add_layers(
     """
     grid = grid_for(table.n_rows)
     layers: list[RotationLayer] = []
-    moments = table.moments()
+    moments, idle = table.moments(), 0
     with tqdm(total=options.max_layers, disable=not options.verbose, unit="layer") as bar:
         for _ in range(options.max_layers):
             mean, components = _linear_part(table, moments, options, grid, rng)
@@ -344,6 +343,7 @@ def add_layers(
                 bar.set_postfix(removed=f"{removed:.4f} +- {error:.4f} nats")
                 if not trace.goes_on(options.stopping, options.n_iter_no_change):
                     break
-            if after_layer is not None and after_layer(layers, trace):
+            idle = 0 if len(marginal.columns) else idle + 1
+            if idle == options.max_idle:
                 break
     return layers

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
+from skgauss._blas import one_blas_thread
 from skgauss._validation import (
     HasMethods,
     Interval,
@@ -30,6 +31,7 @@ _MAX_HELD_OUT = 10_000
 _MIN_HELD_OUT = 200  # or a quarter of the rows, if that is less
 _REFIT_BELOW = 5_000  # rows; below, the depth found is fitted again to all of them
 _MIN_ROWS_TO_SPLIT = 40
+_MAX_IDLE = 3  # layers in a row that move no direction
 
 
 class _Fit(NamedTuple):
@@ -43,11 +45,6 @@ class _Fit(NamedTuple):
 def _fitted_mixture(table, held_out):
     """Gaussian mixture of the rows behind the marginal maps."""
     return select_gaussian_mixture(table.Y.T, table.weight, held_out.Y.T, held_out.weight)
-
-
-def _has_settled(layers, trace):
-    """Whether the last layer moved no direction: the end where no rows are held out."""
-    return not len(layers[-1].marginal.columns)
 
 
 class RBIGTransformer(BaseGaussianizer):
@@ -201,7 +198,8 @@ class RBIGTransformer(BaseGaussianizer):
         Y, weight = canonical_columns(X, sample_weight, int(rng.integers(2**63)))
         if width.any():
             Y += width[:, None] * rng.uniform(-0.5, 0.5, Y.shape)
-        fit = self._gaussianize(Y, weight, int(rng.integers(2**63)))
+        with one_blas_thread():
+            fit = self._gaussianize(Y, weight, int(rng.integers(2**63)))
         self.layers_ = [*fit.first, *fit.layers]
         self.n_layers_ = 1 + len(fit.layers)
         self._note_trace(fit.trace)
@@ -240,6 +238,7 @@ class RBIGTransformer(BaseGaussianizer):
             self.marginal if isinstance(self.marginal, str) else clone(self.marginal),
             self.stopping if n_held_out else None,
             self.n_iter_no_change,
+            None if depth is not None or self.stopping is None else _MAX_IDLE if n_held_out else 1,
             self.verbose,
         )
         trace = Trace(held_out, table) if n_held_out else None
@@ -254,8 +253,7 @@ class RBIGTransformer(BaseGaussianizer):
         begin(self._first_marginal(table))
         if with_mixture:
             begin(_fitted_mixture(table, held_out))
-        judged = n_held_out or depth is not None or self.stopping is None
-        layers = add_layers(table, trace, options, rng, None if judged else _has_settled)
+        layers = add_layers(table, trace, options, rng)
         if trace is not None:
             layers = layers[: trace.best_length()]
         return _Fit(tuple(first), layers, trace)
