@@ -70,7 +70,7 @@ class KernelMember(NamedTuple):
     >>> Z = np.random.default_rng(0).normal(size=(100, 1))
     >>> member = KernelMember.of(Z, np.ones(100), np.arange(100, dtype=np.uint64))
     >>> grid = np.linspace(-30, 30, 6001)[:, None]
-    >>> density = np.exp(member.log_density(member.squares(grid), 1, np.full(6001, -1)))
+    >>> density = np.exp(member.log_density(member.exponents(grid), 1, np.full(6001, -1)))
     >>> round(float(density.sum() * 0.01), 2)
     1.0
     """
@@ -85,7 +85,7 @@ class KernelMember(NamedTuple):
         """Put a kernel on every row."""
         order = np.argsort(keys)
         Z, counts, keys = Z[order], counts[order].astype(np.float64), keys[order]
-        squares = _squares(Z, Z)
+        squares = _squares(Z)
         np.fill_diagonal(squares, np.inf)
         nearest = np.sqrt(squares.min(axis=1))
         nearest[counts > 1] = 0.0
@@ -98,32 +98,44 @@ class KernelMember(NamedTuple):
         place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[place] == keys, place, -1)
 
-    def squares(self, Z: np.ndarray) -> np.ndarray:
-        """Squared distances of rows to all centres; of subsets of columns they add up."""
-        return _squares(Z, self.centres)
+    def exponents(self, Z: np.ndarray) -> np.ndarray:
+        """Logarithm of every kernel at every row, up to a constant, by one matrix product."""
+        n_features = Z.shape[1]
+        precision = 1 / self.variance
+        left = np.column_stack([Z, np.einsum("ij,ij->i", Z, Z), np.ones(len(Z))])
+        right = np.empty((n_features + 2, len(precision)))
+        right[:n_features] = (self.centres * precision[:, None]).T
+        right[-2] = -0.5 * precision
+        right[-1] = -0.5 * precision * np.einsum("ij,ij->i", self.centres, self.centres)
+        right[-1] += self.start() + n_features * self.per_column()
+        return left @ right
 
-    def log_density(self, squares: np.ndarray, n_features: int, own: np.ndarray) -> np.ndarray:
-        """Log-density of rows, from their squared distances in so many columns (overwritten)."""
-        squares *= -0.5 / self.variance
-        squares += np.log(self.counts) - 0.5 * n_features * np.log(self.variance)
-        total = np.full(len(squares), self.counts.sum())
+    def start(self) -> np.ndarray:
+        """Exponents of no columns: the logarithm of the rows that each centre stands for."""
+        return np.log(self.counts)
+
+    def per_column(self) -> np.ndarray:
+        """What every column adds to the exponents besides its distance."""
+        return -0.5 * np.log(self.variance)
+
+    def log_density(self, exponents: np.ndarray, n_features: int, own: np.ndarray) -> np.ndarray:
+        """Log-density of rows in so many columns, from the exponents (overwritten)."""
+        total = np.full(len(exponents), self.counts.sum())
         mine = np.flatnonzero(own >= 0)
         if mine.size and total[0] > 1:
             left = np.log(np.maximum(self.counts - 1, 1e-300) / self.counts)
-            squares[mine, own[mine]] += left[own[mine]]
+            exponents[mine, own[mine]] += left[own[mine]]
             total[mine] -= 1
-        largest = squares.max(axis=1)
-        squares -= largest[:, None]
-        np.exp(squares, out=squares)
-        return largest + np.log(squares.sum(axis=1) / total) - n_features * _HALF_LOG_2PI
+        largest = exponents.max(axis=1)
+        exponents -= largest[:, None]
+        np.exp(exponents, out=exponents)
+        return largest + np.log(exponents.sum(axis=1) / total) - n_features * _HALF_LOG_2PI
 
 
-def _squares(Z, centres):
-    """Squared distances by one matrix product."""
-    squares = Z @ (-2 * centres.T)
-    squares += np.einsum("ij,ij->i", centres, centres)
-    squares += np.einsum("ij,ij->i", Z, Z)[:, None]
-    return np.maximum(squares, 0, out=squares)
+def _squares(Z):
+    """Squared distances between all rows."""
+    norms = np.einsum("ij,ij->i", Z, Z)
+    return np.maximum(norms + norms[:, None] - 2 * Z @ Z.T, 0)
 
 
 class _Margin(NamedTuple):
@@ -218,7 +230,7 @@ class KernelEnsemble:
         keys, n_features = row_keys(X), X.shape[1]
         total = np.zeros(len(X))
         for member in self.members:
-            total += member.log_density(member.squares(z), n_features, member.own(keys))
+            total += member.log_density(member.exponents(z), n_features, member.own(keys))
         return margins.sum(axis=1) + total / len(self.members)
 
     def along(self, X: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -238,10 +250,11 @@ class KernelEnsemble:
         keys = row_keys(X)
         levels = np.cumsum(margins[:, order], axis=1).T.copy()
         for member in self.members:
-            own, squares = member.own(keys), np.zeros((len(X), len(member.centres)))
+            own, exponents = member.own(keys), np.tile(member.start(), (len(X), 1))
             for k, j in enumerate(order):
-                squares += (z[:, j, None] - member.centres[:, j]) ** 2
-                levels[k] += member.log_density(squares.copy(), k + 1, own) / len(self.members)
+                distance = (z[:, j, None] - member.centres[:, j]) ** 2
+                exponents += member.per_column() - 0.5 * distance / member.variance
+                levels[k] += member.log_density(exponents.copy(), k + 1, own) / len(self.members)
         return levels
 
     def coarse_latents(self, X: np.ndarray) -> np.ndarray:
