@@ -3,7 +3,8 @@
 ``python benchmarks/outlier_laws.py`` measures, on the anomaly sets: what rescaling, shifting and
 shuffling columns do to the ranking; what contamination of the training rows costs, beside
 IsolationForest; whether p-values are valid and the false discovery rate is kept; the share of false
-alarms of ``contamination="auto"``; seconds and memory. It writes a JSON file under ``benchmarks/results/``.
+alarms of ``contamination="auto"``; seconds and memory. It writes a JSON file under
+``benchmarks/results/``.
 """
 
 from __future__ import annotations
