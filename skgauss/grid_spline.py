@@ -88,7 +88,7 @@ class GridSpline(NamedTuple):
         """
         if not len(self.columns):
             return Y, np.zeros(Y.shape[1]) if log_det else None
-        moved = Y if len(self.columns) == len(Y) else Y[self.columns]
+        moved = Y if np.array_equal(self.columns, np.arange(len(Y))) else Y[self.columns]
         index, t, beyond = self._place(moved)
         start, height, slope0, slope1 = (c.take(index) for c in self._coefficients())
         square = t * t
