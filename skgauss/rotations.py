@@ -201,8 +201,8 @@ def _ica_axes_and_count(Y, weight, rng, fun, max_iter, tol=1e-3):
         left, _, right = linalg.svd(step)
         before, axes = axes, left @ right
         if np.min(np.abs(np.sum(before * axes, axis=1))) > 1 - tol:
-            break
-    return axes, n_iter
+            return axes, n_iter
+    return axes, max_iter
 
 
 def random_axes(n_features: int, rng: np.random.Generator) -> np.ndarray:
