@@ -228,10 +228,10 @@ def test_rounding_is_no_negentropy():
 
 
 def test_likelihood_goes_on_while_the_best_is_recent():
-    up, down = (0.01, 5.0), (-0.01, 5.0)
-    assert Gains((5.0, 1.0), up, down, down).goes_on("likelihood", 3)
-    assert not Gains((5.0, 1.0), up, down, down, down, down).goes_on("likelihood", 3)
-    assert Gains((5.0, 1.0), up, down, down, down, (0.04, 1.0)).goes_on("likelihood", 3)
+    first, up, down = (5.0, 1.0), (0.01, 5.0), (-0.01, 5.0)
+    assert Gains(first, up, up, down, down).goes_on("likelihood", 3)  # two layers ago
+    assert not Gains(first, up, up, down, down, down).goes_on("likelihood", 3)
+    assert Gains(first, up, down, down, down, (0.04, 1.0)).goes_on("likelihood", 3)
 
 
 def test_without_a_rule_it_goes_on():
@@ -340,6 +340,7 @@ def test_stops_when_no_direction_is_moved():
     Y = np.random.default_rng(0).normal(size=(3, 2000))
     assert len(grow(Y, n_held_out=0, stopping=None, max_idle=3)[0]) < 30
     assert len(grow(Y, n_held_out=0, stopping=None)[0]) == 30
+    assert len(grow(moons(), n_held_out=0, stopping=None, max_idle=1, max_layers=6)[0]) == 6
 
 
 @pytest.mark.parametrize("max_layers", [0, 1, 3])
