@@ -246,7 +246,7 @@ class RBIGTransformer(BaseGaussianizer):
         n_held_out = self._n_held_out(weight)
         heads = {None: [False], "mixture": [True], "auto": [False, True]}[self.head]
         if not n_held_out:
-            return self._iterate(Y, weight, 0, _Plan(heads[-1] and self.head == "mixture"), seed)
+            return self._iterate(Y, weight, 0, _Plan(self.head == "mixture"), seed)
         few = weight.sum() < _REFIT_BELOW
         fits = []
         for with_mixture in heads:
