@@ -70,6 +70,7 @@ def tables(args):
                         column("error", "failed"),
                     ],
                     records,
+                    notes=dict.fromkeys(f"{r['set']}: {r['preparation']}." for r in records),
                 )
             ]
 

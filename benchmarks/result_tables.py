@@ -11,9 +11,9 @@ def column(key: str, heading: str, form: str = "", error: str | None = None) -> 
     return {"key": key, "heading": heading, "form": form, "error": error}
 
 
-def table(caption: str, columns: list[dict], records: list[dict]) -> dict:
-    """A table: what it says in one or two sentences, its columns, its rows."""
-    return {"caption": caption, "columns": columns, "records": records}
+def table(caption: str, columns: list[dict], records: list[dict], notes: tuple = ()) -> dict:
+    """A table: how to read it, its columns, its rows, and what stands below it, line by line."""
+    return {"caption": caption, "columns": columns, "records": records, "notes": list(notes)}
 
 
 def cells(found: dict) -> list[list[str]]:
