@@ -61,6 +61,13 @@ class Grid(NamedTuple):
         Density that a unit mass gives to its own bin.
     cdf, survival, density : array of shape (n_widths, n_knots, n_bins)
         At a knot, of a unit mass in a bin.
+
+    Examples
+    --------
+    >>> from skgauss.marginals.smoothing import grid_for
+    >>> grid = grid_for(1000)
+    >>> grid.kernels.shape == (len(grid.widths), len(grid.bins), len(grid.bins))
+    True
     """
 
     widths: np.ndarray
@@ -108,6 +115,12 @@ def grid_for(n_rows: float) -> Grid:
     Returns
     -------
     grid : Grid
+
+    Examples
+    --------
+    >>> from skgauss.marginals.smoothing import grid_for
+    >>> len(grid_for(1_000).knots), len(grid_for(100_000).knots)
+    (65, 129)
     """
     return _grid(n_rows >= _FINE_ABOVE)
 
