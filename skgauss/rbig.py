@@ -21,6 +21,7 @@ from skgauss.em import select_gaussian_mixture
 from skgauss.iteration import Columns, IterationOptions, Trace, add_layers, mean_and_error
 from skgauss.layers import MapLayer
 from skgauss.marginals import MARGINALS
+from skgauss.marginals.base import BaseMarginal
 from skgauss.resolution import noise_width
 from skgauss.rotations import ROTATIONS
 
@@ -153,7 +154,7 @@ class RBIGTransformer(BaseGaussianizer):
         "max_layers": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, 1, closed="right")],
         "head": [StrOptions({"mixture", "auto"}), None],
-        "marginal": [StrOptions(set(MARGINALS)), BaseGaussianizer],
+        "marginal": [StrOptions(set(MARGINALS)), BaseMarginal],
         "rotation": [StrOptions({"auto", *ROTATIONS}), HasMethods("fit")],
         "stopping": [StrOptions({"negentropy", "likelihood"}), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -264,8 +265,7 @@ class RBIGTransformer(BaseGaussianizer):
         """Fit the one-dimensional maps of the columns."""
         by_name = isinstance(self.marginal, str)
         marginal = MARGINALS[self.marginal]() if by_name else clone(self.marginal)
-        if "n_jobs" in marginal.get_params():
-            marginal.set_params(n_jobs=self.n_jobs)
+        marginal.set_params(n_jobs=self.n_jobs)
         marginal._fit_columns(table.Y, table.weight)
         return marginal
 

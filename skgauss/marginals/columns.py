@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 CONSTANT = 1e-200  # a smaller spread is none
+LARGEST_GAIN = 5.0  # nats
 _AFFINE_REACH = 4.0  # standard deviations, of the straight part of an affine column
 _FOLDS_BELOW = 2_000  # rows; above, one fifth of them is held out once
 _N_FOLDS = 5
@@ -270,6 +271,7 @@ def likeliest(
     column: np.ndarray,
     weight: np.ndarray,
     fit: Callable[[np.ndarray, np.ndarray], Sequence[HasLogDensity]],
+    largest_gain: float = np.inf,
 ) -> int | None:
     """Choose among maps of a column the likeliest on rows held out.
 
@@ -282,6 +284,9 @@ def likeliest(
     fit : callable
         Called with the distinct values and their masses; returns a fixed number of candidates,
         of which the one that is likelier than the straight line is wanted.
+    largest_gain : float, default=inf
+        Nats that a row counts at most, for a candidate or against it: a bound keeps the few rows
+        far out from deciding alone, or from drowning what all others say.
 
     Returns
     -------
@@ -307,7 +312,7 @@ def likeliest(
         held_out, train = column[out], distinct(column[~out], weight[~out])
         base = ColumnSpline.affine(*train).log_density(held_out)
         tried = [candidate.log_density(held_out) for candidate in fit(*train)]
-        gains.append(np.array(tried) - base)
+        gains.append(np.clip(np.array(tried) - base, -largest_gain, largest_gain))
         weights.append(weight[out])
     if not gains:
         return None
