@@ -20,6 +20,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 import skgauss
+from skgauss._blas import one_blas_thread
 from skgauss._documentation import DocumentationLinkMixin
 from skgauss._validation import all_or_nothing, numpy_generator, validate_latents, validate_rows
 from skgauss.diagnosis import Diagnosis, diagnose
@@ -28,6 +29,13 @@ from skgauss.exceptions import InconsistentVersionWarning
 __all__ = ["BaseGaussianizer"]
 
 _BLOCKS_PER_TASK = 16
+
+
+def _evaluate(function, X, block_size):
+    """Apply `function` to float64 blocks of the rows given; works in other processes too."""
+    with one_blas_thread():
+        starts = range(0, len(X), block_size)
+        return [function(np.asarray(X[i : i + block_size], np.float64)) for i in starts]
 
 
 class BaseGaussianizer(
@@ -131,20 +139,16 @@ class BaseGaussianizer(
 
     def _blocks(self, function: Callable, X: np.ndarray) -> Iterator[tuple[slice, Any]]:
         """Apply `function` to float64 blocks of rows, ``n_jobs`` at a time, in order."""
-        rows_per_task = self._block_size * _BLOCKS_PER_TASK
-
-        def evaluate(task):
-            starts = range(task.start, task.stop, self._block_size)
-            slices = [slice(i, min(i + self._block_size, task.stop)) for i in starts]
-            return [(part, function(np.asarray(X[part], np.float64))) for part in slices]
-
-        tasks = [
-            slice(start, min(start + rows_per_task, len(X)))
-            for start in range(0, len(X), rows_per_task)
-        ]
+        starts = range(0, len(X), self._block_size * _BLOCKS_PER_TASK)
+        tasks = [slice(i, min(i + starts.step, len(X))) for i in starts]
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
-        for results in parallel(delayed(evaluate)(task) for task in tasks):
-            yield from results
+        evaluate = delayed(_evaluate)
+        with one_blas_thread():
+            results = parallel(evaluate(function, X[task], self._block_size) for task in tasks)
+            for task, blocks in zip(tasks, results, strict=True):
+                for i, value in enumerate(blocks):
+                    start = task.start + i * self._block_size
+                    yield slice(start, min(start + self._block_size, task.stop)), value
 
     def _latents(self, X: np.ndarray) -> np.ndarray:
         """Latents of validated rows, in their precision."""

@@ -36,6 +36,7 @@ _MIN_WEIGHT = 1e-12
 _ROWS = 8_192  # that a rung of the ladder sees at least, and
 _ROWS_PER_PARAMETER = 5
 _SPLIT = 0.5  # of a standard deviation, by which the two halves move apart
+_FACTORS = (2, 1.4)  # of two ladders to one number of components; neither is always the better
 _RUNG_TOL = 3e-3  # nats per row, as the ladder is not the end
 _MIN_GAIN = 1e-3  # nats per row held out
 _PATIENT_BELOW = 16  # components: few may gain nothing where more do
@@ -192,6 +193,14 @@ def _ladder(table, rungs, tol, max_iter) -> Iterator[_Mixture]:
         yield mixture
 
 
+def _rungs(n_components, factor):
+    """Numbers of components up to the one asked for, each about `factor` times the one before."""
+    rungs = [n_components]
+    while rungs[0] > 1:
+        rungs.insert(0, int(rungs[0] / factor))
+    return rungs
+
+
 def _standardised(X, weight, loc, scale):
     """Rows as a `_Table`."""
     columns = np.ascontiguousarray(((X - loc) / scale).T)
@@ -225,8 +234,8 @@ def fit_gaussian_mixture(
 ) -> GaussianMixtureMap:
     """Fit the weights, means and full covariances of a Gaussian mixture.
 
-    Deterministic: the ladder from one component up starts on the first rows, which therefore
-    have to be in no particular order.
+    Deterministic: the likelier one of two ladders from one component up, which start on the first
+    rows; these therefore have to be in no particular order.
 
     Parameters
     ----------
@@ -258,9 +267,13 @@ def fit_gaussian_mixture(
     """
     loc, scale = _standardisation(X, weight)
     table = _standardised(X, weight, loc, scale)
-    rungs = [2**i for i in range(max(n_components - 1, 0).bit_length())] + [n_components]
-    *_, mixture = _ladder(table, rungs, _RUNG_TOL, max_iter)
-    return _as_map(_converge(mixture, table, tol, max_iter), table, loc, scale)
+    ends = []
+    for factor in _FACTORS:
+        *_, mixture = _ladder(table, _rungs(n_components, factor), _RUNG_TOL, max_iter)
+        mixture = _converge(mixture, table, tol, max_iter)
+        ends.append((_expectation(mixture, table, likelihood_only=True)[0], mixture))
+    _, best = max(ends, key=lambda end: end[0])
+    return _as_map(best, table, loc, scale)
 
 
 def select_gaussian_mixture(

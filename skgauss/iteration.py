@@ -1,5 +1,6 @@
-"""Gaussianization layer by layer: rotate, map every direction to a normal, and so on, until
-what a layer removes on rows held out is no longer distinguishable from nothing.
+"""Gaussianization layer by layer: rotate, map every direction to a normal, and so on.
+
+It ends when what the layers remove on rows held out is no longer distinguishable from nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class IterationOptions:
     rotation: Any = "auto"
     marginal: Any = "spline"
     stopping: str | None = "negentropy"
-    n_iter_no_change: int = 10
+    n_iter_no_change: int = 20
+    max_idle: int | None = None  # layers in a row that move no direction, after which it ends
     verbose: int = 0
 
 
@@ -92,6 +94,13 @@ class Columns:
     def forward(self, layer: Any) -> np.ndarray:
         """Send all rows through a layer; returns the log-determinants."""
         return np.concatenate(self.map_blocks(lambda Y, w: layer.forward(Y)))
+
+    def mapped(self, layer: Any) -> Columns:
+        """Send a copy of the rows through a layer."""
+        copy = Columns(self.Y.copy(), self.weight, self.n_jobs)
+        if len(self.weight):
+            copy.forward(layer)
+        return copy
 
     def log_density(self, log_det: np.ndarray) -> np.ndarray:
         """Log-density of the rows before, given the log-determinant of the way here."""
@@ -157,10 +166,10 @@ class Trace:
     ----------
     base : array of shape (n_held_out,)
         Log-density under independent normals with the training rows' moments.
-    first : array of shape (n_held_out,)
-        What the first layer added to the log-density of every row.
     gains : list of arrays of shape (n_held_out,)
-        What each layer after it added.
+        What each layer added to the log-density of every row.
+    n_first : int
+        Number of layers before the rotations: these are always kept.
     """
 
     def __init__(self, held_out: Columns, table: Columns):
@@ -169,55 +178,49 @@ class Trace:
         scale = np.sqrt(np.where(variance > 0, variance, 1))[:, None]
         standard = (held_out.Y - loc[:, None]) / scale
         self.base = -0.5 * np.sum(standard**2 + math.log(2 * math.pi) + 2 * np.log(scale), axis=0)
-        self.first = np.zeros(len(self.base))
         self.gains: list[np.ndarray] = []
+        self.n_first = 0
         self._held_out, self.weight = held_out, held_out.weight
         self._log_det, self._level = np.zeros(len(self.base)), self.base
 
-    def _advance(self, layer: Any) -> np.ndarray:
-        """Send the rows through a layer; returns what it adds to their log-density."""
-        before = self._level
+    def add(self, layer: Any, *, first: bool = False) -> None:
+        """Send the rows through a layer, and note what it adds to their log-density."""
         self._log_det = self._log_det + self._held_out.forward(layer)
-        self._level = self._held_out.log_density(self._log_det)
-        return self._level - before
-
-    def begin(self, layer: Any) -> None:
-        """Note a part of the first layer."""
-        self.first = self.first + self._advance(layer)
-
-    def go_on(self, layer: Any) -> None:
-        """Note another layer."""
-        self.gains.append(self._advance(layer))
+        before, self._level = self._level, self._held_out.log_density(self._log_det)
+        self.gains.append(self._level - before)
+        self.n_first += first
 
     def removed(self) -> list[tuple[float, float]]:
-        """What each layer removed, the first one included, and its standard error."""
-        return [mean_and_error(gain, self.weight) for gain in (self.first, *self.gains)]
+        """What each layer removed, and its standard error."""
+        return [mean_and_error(gain, self.weight) for gain in self.gains]
 
     def score(self) -> float:
         """Mean log-density of the rows behind the layers to be kept."""
-        kept = sum(self.gains[: self.best_length()], self.base + self.first)
+        kept = sum(self.gains[: self.best_length()], self.base)
         return mean_and_error(kept, self.weight)[0]
 
     def goes_on(self, stopping: str | None, patience: int) -> bool:
         """Whether to add another layer."""
-        if stopping is None or len(self.gains) < patience:
+        gains = self.gains[self.n_first :]
+        if stopping is None or len(gains) < patience:
             return True
         if stopping == "likelihood":
-            levels = np.cumsum([mean_and_error(gain, self.weight)[0] for gain in self.gains])
+            levels = np.cumsum([mean_and_error(gain, self.weight)[0] for gain in gains])
             return bool(np.argmax(levels) >= len(levels) - patience)
-        return _exceeds(np.sum(self.gains[-patience:], axis=0), self.weight, _MAYBE)
+        return _exceeds(np.sum(gains[-patience:], axis=0), self.weight, _MAYBE)
 
     def best_length(self) -> int:
-        """Shortest prefix of layers than which no longer one is clearly better."""
-        totals = np.cumsum([mean_and_error(gain, self.weight)[0] for gain in self.gains])
+        """Number of layers, the first ones included, than which no more are clearly better."""
+        gains = self.gains[self.n_first :]
+        totals = np.cumsum([mean_and_error(gain, self.weight)[0] for gain in gains])
         if not len(totals) or totals.max() <= 0:
-            return 0
+            return self.n_first
         beyond = np.zeros_like(self.base)
         for k in range(int(np.argmax(totals)) + 1, 1, -1):
-            beyond = beyond + self.gains[k - 1]
+            beyond = beyond + gains[k - 1]
             if _exceeds(beyond, self.weight, _SURELY):
-                return k
-        return int(totals[0] > 0)
+                return self.n_first + k
+        return self.n_first + int(totals[0] > 0)
 
 
 def _directions(rotation, white, weight, rng):
@@ -303,7 +306,6 @@ def add_layers(
     trace: Trace | None,
     options: IterationOptions,
     rng: np.random.Generator,
-    after_layer: Callable[[list, Trace | None], bool] | None = None,
 ) -> list[RotationLayer]:
     """Add layers of rotation and marginal maps until they no longer remove anything.
 
@@ -315,17 +317,15 @@ def add_layers(
         Of the rows held out; every layer is noted in it. None where no rows judge.
     options : IterationOptions
     rng : numpy.random.Generator
-    after_layer : callable, default=None
-        Called with the layers and the trace after every layer; True ends the iteration.
 
     Returns
     -------
     layers : list of RotationLayer
-        All that were tried; ``trace.best_length()`` says how many to keep.
+        All that were tried; ``trace.best_length()`` says how many to keep, the first ones counted.
     """
     grid = grid_for(table.n_rows)
     layers: list[RotationLayer] = []
-    moments = table.moments()
+    moments, idle = table.moments(), 0
     with tqdm(total=options.max_layers, disable=not options.verbose, unit="layer") as bar:
         for _ in range(options.max_layers):
             mean, components = _linear_part(table, moments, options, grid, rng)
@@ -339,11 +339,12 @@ def add_layers(
             moments = _total(table.map_blocks(finish))
             bar.update()
             if trace is not None:
-                trace.go_on(layers[-1])
+                trace.add(layers[-1])
                 removed, error = mean_and_error(trace.gains[-1], trace.weight)
                 bar.set_postfix(removed=f"{removed:.4f} +- {error:.4f} nats")
                 if not trace.goes_on(options.stopping, options.n_iter_no_change):
                     break
-            if after_layer is not None and after_layer(layers, trace):
+            idle = 0 if len(marginal.columns) else idle + 1
+            if idle == options.max_idle:
                 break
     return layers

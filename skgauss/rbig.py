@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
+from skgauss._blas import one_blas_thread
 from skgauss._validation import (
     HasMethods,
     Interval,
@@ -17,10 +18,10 @@ from skgauss._validation import (
 )
 from skgauss.base import BaseGaussianizer
 from skgauss.canonical import canonical_columns
-from skgauss.em import select_gaussian_mixture
+from skgauss.em import fit_gaussian_mixture, select_gaussian_mixture
 from skgauss.iteration import Columns, IterationOptions, Trace, add_layers, mean_and_error
 from skgauss.layers import MapLayer
-from skgauss.marginals import MARGINALS
+from skgauss.marginals import MARGINALS, SplineMarginal
 from skgauss.marginals.base import BaseMarginal
 from skgauss.resolution import noise_width
 from skgauss.rotations import ROTATIONS
@@ -31,24 +32,52 @@ _MAX_HELD_OUT = 10_000
 _MIN_HELD_OUT = 200  # or a quarter of the rows, if that is less
 _REFIT_BELOW = 5_000  # rows; below, the depth found is fitted again to all of them
 _MIN_ROWS_TO_SPLIT = 40
+_MAX_IDLE = 3  # layers in a row that move no direction
+
+
+def _fitted_marginal(marginal, table):
+    """Fit one-dimensional maps to canonical columns."""
+    marginal.set_params(n_jobs=table.n_jobs)
+    marginal._fit_columns(table.Y, table.weight)
+    return marginal
+
+
+def _log_likelihood(maps, rows):
+    """Total log-density of rows under two maps, one after the other."""
+    marginal, mixture = maps
+    Z, log_det = marginal._forward(rows.Y.T)
+    return rows.weight @ (log_det + mixture.log_density(Z))
+
+
+class _Plan(NamedTuple):
+    """Whether a mixture follows the marginals, and what an earlier fit found to be best.
+
+    Which marginal maps come before the mixture, its number of components, and how many layers
+    follow.
+    """
+
+    with_mixture: bool
+    first: int | None = None
+    n_components: int | None = None
+    depth: int | None = None
 
 
 class _Fit(NamedTuple):
-    """One Gaussianization: its first layers, the others, and what was seen on rows held out."""
+    """One Gaussianization: its layers, and what was seen on rows held out."""
 
-    first: tuple
     layers: list
     trace: Trace | None
 
 
-def _fitted_mixture(table, held_out):
+def _fitted_mixture(table, held_out, n_components=None):
     """Gaussian mixture of the rows behind the marginal maps."""
-    return select_gaussian_mixture(table.Y.T, table.weight, held_out.Y.T, held_out.weight)
-
-
-def _has_settled(layers, trace):
-    """Whether the last layer moved no direction: the end where no rows are held out."""
-    return not len(layers[-1].marginal.columns)
+    if n_components is not None:
+        return fit_gaussian_mixture(table.Y.T, table.weight, n_components)
+    if len(held_out.weight):
+        return select_gaussian_mixture(table.Y.T, table.weight, held_out.Y.T, held_out.weight)
+    held_out, rest = table.split(max(1, len(table.weight) // 10))
+    chosen = _fitted_mixture(rest, held_out) if len(rest.weight) > 1 else None
+    return _fitted_mixture(table, held_out, 1 if chosen is None else len(chosen.weights))
 
 
 class RBIGTransformer(BaseGaussianizer):
@@ -202,24 +231,32 @@ class RBIGTransformer(BaseGaussianizer):
         Y, weight = canonical_columns(X, sample_weight, int(rng.integers(2**63)))
         if width.any():
             Y += width[:, None] * rng.uniform(-0.5, 0.5, Y.shape)
-        fit = self._gaussianize(Y, weight, int(rng.integers(2**63)))
-        self.layers_ = [*fit.first, *fit.layers]
-        self.n_layers_ = 1 + len(fit.layers)
+        with one_blas_thread():
+            fit = self._gaussianize(Y, weight, int(rng.integers(2**63)))
+        self.layers_, self.n_layers_ = fit.layers, len(fit.layers)
         self._note_trace(fit.trace)
 
     def _gaussianize(self, Y, weight, seed):
         """Fit with rows held out where there are enough, and again to all if they are few."""
         n_held_out = self._n_held_out(weight)
-        if not n_held_out:
-            return self._iterate(Y, weight, 0, self.head == "mixture", seed)
         heads = {None: [False], "mixture": [True], "auto": [False, True]}[self.head]
-        fits = [self._iterate(Y, weight, n_held_out, with_head, seed) for with_head in heads]
+        if not n_held_out:
+            return self._iterate(Y, weight, 0, _Plan(heads[-1] and self.head == "mixture"), seed)
+        few = weight.sum() < _REFIT_BELOW
+        fits = []
+        for with_mixture in heads:
+            rows = Y.copy() if few or len(heads) > 1 else Y
+            fits.append(self._iterate(rows, weight, n_held_out, _Plan(with_mixture), seed))
         fit = max(fits, key=lambda fit: fit.trace.score())
-        if weight.sum() >= _REFIT_BELOW:
+        if not few:
             return fit
-        depth = len(fit.layers)
-        again = self._iterate(Y, weight, 0, len(fit.first) > 1, seed, depth)
-        return again._replace(trace=fit.trace)
+        depth = len(fit.layers) - fit.trace.n_first
+        plan = _Plan(False, depth=depth)
+        if fit.trace.n_first == 2:
+            marginal, mixture = (layer.map for layer in fit.layers[:2])
+            is_line = isinstance(marginal, SplineMarginal) and marginal.n_knots == 2
+            plan = _Plan(True, int(is_line), len(mixture.weights), depth)
+        return _Fit(self._iterate(Y, weight, 0, plan, seed).layers, fit.trace)
 
     def _n_held_out(self, weight):
         """Number of distinct rows, first in the canonical order, that are held out."""
@@ -230,44 +267,56 @@ class RBIGTransformer(BaseGaussianizer):
         wanted = min(max(self.validation_fraction * n_rows, least), _MAX_HELD_OUT)
         return int(np.clip(np.searchsorted(np.cumsum(weight), wanted), 1, len(weight) - 2))
 
-    def _iterate(self, Y, weight, n_held_out, with_mixture, seed, depth=None):
-        """Fit a first layer to the rows that are not held out, and iterate from there."""
-        rng = np.random.default_rng(seed)
-        held_out, table = Columns(Y.copy(), weight, self.n_jobs).split(n_held_out)
-        options = IterationOptions(
-            self.max_layers - 1 if depth is None else depth,
-            self.learning_rate,
-            self.rotation,
-            self.marginal if isinstance(self.marginal, str) else clone(self.marginal),
-            self.stopping if n_held_out else None,
-            self.n_iter_no_change,
-            self.verbose,
-        )
+    def _iterate(self, Y, weight, n_held_out, plan, seed):
+        """Fit the first layers to the rows that are not held out, and iterate from there."""
+        held_out, table = Columns(Y, weight, self.n_jobs).split(n_held_out)
         trace = Trace(held_out, table) if n_held_out else None
-        first = []
-
-        def begin(fitted):
-            first.append(MapLayer(fitted))
-            table.forward(first[-1])
+        first = [MapLayer(fitted) for fitted in self._first_maps(table, held_out, plan)]
+        for layer in first:
+            table.forward(layer)
             if trace is not None:
-                trace.begin(first[-1])
+                trace.add(layer, first=True)
+        options = self._options(n_held_out, plan.depth, len(first))
+        layers = [*first, *add_layers(table, trace, options, np.random.default_rng(seed))]
+        return _Fit(layers if trace is None else layers[: trace.best_length()], trace)
 
-        begin(self._first_marginal(table))
-        if with_mixture:
-            begin(_fitted_mixture(table, held_out))
-        judged = n_held_out or depth is not None or self.stopping is None
-        layers = add_layers(table, trace, options, rng, None if judged else _has_settled)
-        if trace is not None:
-            layers = layers[: trace.best_length()]
-        return _Fit(tuple(first), layers, trace)
+    def _options(self, n_held_out, depth, n_first):
+        """How to iterate: judged by rows held out, or to a depth that is known."""
+        judged = depth is None and self.stopping is not None
+        return IterationOptions(
+            max_layers=max(self.max_layers - n_first, 0) if depth is None else depth,
+            learning_rate=self.learning_rate,
+            rotation=self.rotation,
+            marginal=self.marginal,
+            stopping=self.stopping if n_held_out else None,
+            n_iter_no_change=self.n_iter_no_change,
+            max_idle=(_MAX_IDLE if n_held_out else 1) if judged else None,
+            verbose=self.verbose,
+        )
 
-    def _first_marginal(self, table):
-        """Fit the one-dimensional maps of the columns."""
-        by_name = isinstance(self.marginal, str)
-        marginal = MARGINALS[self.marginal]() if by_name else clone(self.marginal)
-        marginal.set_params(n_jobs=self.n_jobs)
-        marginal._fit_columns(table.Y, table.weight)
-        return marginal
+    def _first_maps(self, table, held_out, plan):
+        """Fit the maps of the columns and, if it is wanted, the mixture behind them.
+
+        Clusters can be plainer in the columns as they are: a mixture is tried behind the
+        marginal maps and behind straight lines, and the likelier one on rows held out is kept.
+        """
+        marginal = MARGINALS[self.marginal]() if isinstance(self.marginal, str) else self.marginal
+        marginals = [clone(marginal), SplineMarginal(n_knots=2)]
+        if not plan.with_mixture:
+            return [_fitted_marginal(marginals[0], table)]
+        if plan.first is not None:
+            marginals = marginals[plan.first : plan.first + 1]
+        pairs = []
+        for marginal in marginals:
+            _fitted_marginal(marginal, table)
+            behind, judges = (rows.mapped(MapLayer(marginal)) for rows in (table, held_out))
+            pairs.append((marginal, _fitted_mixture(behind, judges, plan.n_components)))
+        if len(pairs) == 1:
+            return pairs[0]
+        return max(
+            pairs,
+            key=lambda pair: _log_likelihood(pair, held_out if len(held_out.weight) else table),
+        )
 
     def _note_trace(self, trace):
         """Turn what was seen on the rows held out into fitted attributes."""

@@ -14,6 +14,7 @@ from scipy import linalg
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skgauss._blas import one_blas_thread
 from skgauss._validation import (
     Interval,
     StrOptions,
@@ -252,7 +253,7 @@ class _Rotation(TransformerMixin, BaseEstimator):
         -------
         self : object
         """
-        with all_or_nothing(self):
+        with all_or_nothing(self), one_blas_thread():
             self._validate_params()
             X, sample_weight = validate_rows(self, X, sample_weight, reset=True)
             rng = numpy_generator(getattr(self, "random_state", 0))

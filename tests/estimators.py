@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 
-from skgauss import GlowGaussianizer
+from skgauss import GlowGaussianizer, RBIGTransformer
 from skgauss.exceptions import TiedColumnWarning
 from skgauss.marginals import SplineMarginal
 
@@ -28,10 +28,13 @@ ESTIMATORS: dict[str, BaseEstimator] = {
     "glow-householder": glow(mixer="householder", coupling="affine", head="spline"),
     "glow-cayley": glow(mixer="cayley", coupling="affine", head="affine"),
     "glow-permutation": glow(mixer="permutation", coupling="mixture", n_bins=4),
+    "rbig": RBIGTransformer(random_state=0),
+    "rbig-mixture": RBIGTransformer(head="mixture", max_layers=20, random_state=0),
+    "rbig-random": RBIGTransformer(rotation="random", max_layers=10, random_state=0),
     "spline-marginal": SplineMarginal(random_state=0),
 }
 # One of every coupling and the marginal, for laws that the mixers have no part in.
-KINDS = ("glow", "glow-rotation", "glow-permutation", "spline-marginal")
+KINDS = ("glow", "glow-rotation", "glow-permutation", "rbig", "rbig-mixture", "spline-marginal")
 
 
 def small_table(n_rows: int = 300, n_features: int = 3, seed: int = 0) -> np.ndarray:

@@ -20,7 +20,7 @@ ON_SMALL = [(name, "small") for name in ESTIMATORS]
 ON_REAL = [
     (name, data)
     for data in ("breast_cancer", "wine", "diabetes", "digits", "heavy_tailed")
-    for name in ("glow", "spline-marginal")
+    for name in ("glow", "rbig", "rbig-mixture", "spline-marginal")
 ]
 
 every_estimator = pytest.mark.parametrize("name", ESTIMATORS)

@@ -156,10 +156,9 @@ def tail_law(excess: np.ndarray, mass: np.ndarray, z_edge: float) -> tuple[int, 
     True
     """
     candidates = [c for c in _TAIL_CANDIDATES if z_edge > 0.5 or c[0] != POWER]
-    likelihoods = []
-    for law, parameter in candidates:
-        growth, log_slope = tail_forward(excess, law, parameter, z_edge)
-        likelihoods.append(np.sum(mass * (log_slope - (z_edge + growth) ** 2 / 2)))
+    law, parameter = (np.array(column)[:, None] for column in zip(*candidates, strict=True))
+    growth, log_slope = tail_forward(excess, law, parameter, z_edge)
+    likelihoods = (log_slope - (z_edge + growth) ** 2 / 2) @ mass
     best = int(np.argmax(likelihoods))
     return candidates[best if likelihoods[best] > likelihoods[0] + _MIN_GAIN else 0]
 

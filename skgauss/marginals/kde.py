@@ -101,8 +101,8 @@ class KDEMarginal(BaseMarginal):
         Standard deviation of the kernels on the pilot's scale, where a column is nearly standard
         normal; at least 0.05.
     n_knots : int or "auto", default="auto"
-        Knots of the pilot. "auto" takes, column by column, that of 8, 16, ..., 512 whose refined map
-        is likeliest on rows held out, or a straight line where none is clearly likelier.
+        Knots of the pilot. "auto" takes, column by column, that of 8, 16, ..., 512 whose refined
+        map is likeliest on rows held out, or a straight line where none is clearly likelier.
     subsample : int or None, default=200_000
         Rows that are counted; more are subsampled at random.
     n_jobs : int or None, default=None

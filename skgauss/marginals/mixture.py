@@ -157,10 +157,10 @@ class MixtureMarginal(BaseMarginal):
     Between the 0.5 % and the 99.5 % quantile of a column,
     ``z = Phi^-1( sum_c w_c Phi((x - mean_c) / scale_c) )`` with weights, means and standard
     deviations by maximum likelihood; beyond, a tail whose law (nearly Gaussian, log-normal or power
-    law) is chosen per side by the likelihood of the rows there. The map is strictly increasing and once continuously differentiable
-    everywhere. Between the edges its inverse is a root, found by a Newton iteration inside a
-    bracket to rounding; beyond them it has a closed form. In gaps between components a broad normal
-    of weight 3e-5 keeps the map from being flat.
+    law) is chosen per side by the likelihood of the rows there. The map is strictly increasing and
+    once continuously differentiable everywhere. Between the edges its inverse is a root, found by a
+    Newton iteration inside a bracket to rounding; beyond them it has a closed form. In gaps between
+    components a broad normal of weight 3e-5 keeps the map from being flat.
 
     Likelihood is maximised on 1,000 quantiles of a column, O(1) per row. Tied values share the mass
     between their neighbours evenly, and no component is narrower than a thousandth of the column's
