@@ -20,11 +20,22 @@ import skgauss.rows
 import skgauss.training
 from skgauss import GlowGaussianizer
 from skgauss.exceptions import TiedColumnWarning
-from skgauss.marginals import SplineMarginal
+from skgauss.marginals import (
+    HistogramMarginal,
+    KDEMarginal,
+    MixtureMarginal,
+    SplineMarginal,
+)
 from tests.estimators import glow, small_table
 
 # Affine couplings compile fastest; what is hostile meets the head and the loop, not these.
-ESTIMATORS = {"glow": glow(coupling="affine"), "spline-marginal": SplineMarginal()}
+ESTIMATORS = {
+    "glow": glow(coupling="affine"),
+    "spline-marginal": SplineMarginal(random_state=0),
+    "histogram-marginal": HistogramMarginal(random_state=0),
+    "kde-marginal": KDEMarginal(random_state=0),
+    "mixture-marginal": MixtureMarginal(random_state=0),
+}
 
 ties_allowed = pytest.mark.filterwarnings("ignore::skgauss.exceptions.TiedColumnWarning")
 
@@ -433,7 +444,7 @@ BAD_GLOW_PARAMETERS = [
     ("verbose", -1),
 ]
 BAD_MARGINAL_PARAMETERS = [
-    ("n_knots", 3),
+    ("n_knots", 1),
     ("n_knots", "many"),
     ("subsample", 9),
     ("subsample", 0.5),

@@ -29,7 +29,7 @@ __all__ = [
 CONSTANT = 1e-200  # a smaller spread is none
 LARGEST_GAIN = 5.0  # nats
 _AFFINE_REACH = 4.0  # standard deviations, of the straight part of an affine column
-_FOLDS_BELOW = 2_000  # rows; above, one fifth of them is held out once
+_FOLDS_BELOW = 2_000  # rows
 _N_FOLDS = 5
 _CLEARLY = 2.58  # standard errors by which a column's map has to beat the straight line
 _TAIL_FRACTION = 0.005
@@ -271,10 +271,11 @@ def likeliest(
     weight: np.ndarray,
     fit: Callable[[np.ndarray, np.ndarray], Sequence[HasLogDensity]],
     largest_gain: float = np.inf,
+    folds_below: int = _FOLDS_BELOW,
 ) -> int | None:
     """Choose among maps of a column the likeliest on rows held out.
 
-    Below 2,000 rows each fifth of them is held out once, above only the first. The rows come in
+    In a small table each fifth of the rows is held out once, else only the first. The rows come in
     an order that is as good as random, so consecutive ones make a fold.
 
     Parameters
@@ -286,6 +287,8 @@ def likeliest(
     largest_gain : float, default=inf
         Nats that a row counts at most, for a candidate or against it: a bound keeps the few rows
         far out from deciding alone, or from drowning what all others say.
+    folds_below : int, default=2_000
+        Rows of a table that is small.
 
     Returns
     -------
@@ -304,7 +307,7 @@ def likeliest(
     place = np.cumsum(weight) - weight / 2
     fold = np.minimum((place * (_N_FOLDS / n_rows)).astype(int), _N_FOLDS - 1)
     gains, weights = [], []
-    for k in range(_N_FOLDS if n_rows < _FOLDS_BELOW else 1):
+    for k in range(_N_FOLDS if n_rows < folds_below else 1):
         out = fold == k
         if not out.any() or out.all():
             continue

@@ -26,10 +26,11 @@ from skgauss.tails import tail_forward, tail_inverse
 
 __all__ = ["MixtureMarginal"]
 
-_N_COMPONENTS = (1, 2, 4, 8, 16, 32, 64)  # that "auto" chooses from
-_ROWS_PER_COMPONENT = 10  # at least
+_N_COMPONENTS = (1, 2, 5, 10, 20, 50)  # that "auto" chooses from
+_ROWS_PER_COMPONENT = 40  # at least
+_FOLDS_BELOW = 500  # rows
 _N_POINTS = 1_000  # quantiles that stand for a column
-_TRIED = {"tol": 1e-4, "max_iter": 100}  # how well a mixture is fitted that is tried
+_TRIED = {"tol": 1e-3, "max_iter": 50}  # how well a mixture is fitted that is tried
 _KEPT = {"tol": 1e-5, "max_iter": 300}  # and the one that is kept
 _MIN_RANGE = 1e-9  # of the bulk, relative to the size of its ends
 _GOLDEN = 0.6180339887498949
@@ -121,12 +122,13 @@ def _points(values, mass, cdf, low, high):
     """Quantiles that stand for a column, spread evenly over their order.
 
     Beyond the bulk they lie where a normal's tail would have them, or nearer: what is farther out
-    is the tails' matter, and should not widen a component.
+    is the tails' matter, and should not widen a component. The outer half of the mass of the
+    outermost value lies there too, for it to be no spike.
     """
     total = mass.sum()
     n_points = int(min(_N_POINTS, max(2, math.ceil(total))))
     share = (np.arange(n_points) + 0.5) / n_points
-    x, z = np.interp(share, cdf, values), ndtri(share)
+    x, z = np.interp(share, cdf, values, -np.inf, np.inf), ndtri(share)
     for edge, sign in ((low, -1), (high, 1)):
         beyond = edge if sign < 0 else 1 - edge
         inner = edge - sign * min(2 * beyond, 0.25)
@@ -170,7 +172,7 @@ class MixtureMarginal(BaseMarginal):
     Parameters
     ----------
     n_components : int or "auto", default="auto"
-        Components per column. "auto" takes, column by column, that of 1, 2, 4, ..., 64 whose
+        Components per column. "auto" takes, column by column, that of 1, 2, 5, 10, 20, 50 whose
         map is likeliest on rows held out, or a straight line where none is clearly likelier.
     subsample : int or None, default=200_000
         Rows that the quantiles are taken from; more are subsampled at random.
@@ -260,5 +262,5 @@ def _chosen_number(column, weight):
     def fit(values, mass):
         return _mixture_columns(values, mass, ladder, _TRIED)
 
-    best = likeliest(column, weight, fit, LARGEST_GAIN)
+    best = likeliest(column, weight, fit, LARGEST_GAIN, _FOLDS_BELOW)
     return None if best is None else ladder[best]
