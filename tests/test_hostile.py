@@ -444,15 +444,19 @@ BAD_GLOW_PARAMETERS = [
     ("verbose", -1),
 ]
 BAD_MARGINAL_PARAMETERS = [
-    ("n_knots", 1),
-    ("n_knots", "many"),
     ("subsample", 9),
     ("subsample", 0.5),
     ("n_jobs", "all"),
     ("random_state", "seed"),
 ]
+FINENESS = {
+    SplineMarginal: [("n_knots", 1), ("n_knots", "many")],
+    HistogramMarginal: [("n_bins", 0), ("n_bins", 2.5)],
+    KDEMarginal: [("bandwidth", 0), ("bandwidth", "narrow"), ("n_knots", 3)],
+    MixtureMarginal: [("n_components", 0), ("n_components", "many")],
+}
 BAD_PARAMETERS = [(GlowGaussianizer, *bad) for bad in BAD_GLOW_PARAMETERS] + [
-    (SplineMarginal, *bad) for bad in BAD_MARGINAL_PARAMETERS
+    (cls, *bad) for cls, own in FINENESS.items() for bad in (*own, *BAD_MARGINAL_PARAMETERS)
 ]
 
 
@@ -464,7 +468,7 @@ def test_a_parameter_out_of_range_is_named_with_its_value(cls, name, value):
     assert str(value) in str(error.value)
 
 
-@pytest.mark.parametrize("cls", [GlowGaussianizer, SplineMarginal])
+@pytest.mark.parametrize("cls", [GlowGaussianizer, *FINENESS])
 def test_no_parameter_is_left_out_above(cls):
     tried = {name for owner, name, _ in BAD_PARAMETERS if owner is cls}
     assert tried == set(cls().get_params())

@@ -62,6 +62,13 @@ class Grid(NamedTuple):
         Density that a unit mass gives to its own bin.
     cdf, survival, density : array of shape (n_widths, n_knots, n_bins)
         At a knot, of a unit mass in a bin.
+
+    Examples
+    --------
+    >>> from skgauss.marginals.smoothing import grid_for
+    >>> grid = grid_for(1000)
+    >>> grid.density.shape == (len(grid.widths), len(grid.knots), len(grid.bins))
+    True
     """
 
     widths: np.ndarray
@@ -113,6 +120,12 @@ def grid_for(n_rows: float, bandwidth: float | None = None) -> Grid:
     Returns
     -------
     grid : Grid
+
+    Examples
+    --------
+    >>> from skgauss.marginals.smoothing import grid_for
+    >>> grid_for(1000).widths.tolist()
+    [0.05, 0.1, 0.2, 0.4, 0.8, 1.6]
     """
     return _grid(n_rows >= _FINE_ABOVE, bandwidth)
 
