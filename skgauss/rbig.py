@@ -32,6 +32,7 @@ _MAX_HELD_OUT = 10_000
 _MIN_HELD_OUT = 200  # or a quarter of the rows, if that is less
 _REFIT_BELOW = 5_000  # rows; below, the depth found is fitted again to all of them
 _MIN_ROWS_TO_SPLIT = 40
+_REGISTER = 16  # rows that a matrix product takes at a time, or a multiple of it
 _MAX_IDLE = 3  # layers in a row that move no direction
 
 
@@ -47,6 +48,11 @@ def _log_likelihood(maps, rows):
     marginal, mixture = maps
     Z, log_det = marginal._forward(rows.Y.T)
     return rows.weight @ (log_det + mixture.log_density(Z))
+
+
+def _padded(X):
+    """Columns of rows, filled up to whole registers: then a row's bits do not depend on others."""
+    return np.pad(X.T, ((0, 0), (0, -len(X) % _REGISTER)))
 
 
 class _Plan(NamedTuple):
@@ -241,7 +247,7 @@ class RBIGTransformer(BaseGaussianizer):
         n_held_out = self._n_held_out(weight)
         heads = {None: [False], "mixture": [True], "auto": [False, True]}[self.head]
         if not n_held_out:
-            return self._iterate(Y, weight, 0, _Plan(heads[-1] and self.head == "mixture"), seed)
+            return self._iterate(Y, weight, 0, _Plan(self.head == "mixture"), seed)
         few = weight.sum() < _REFIT_BELOW
         fits = []
         for with_mixture in heads:
@@ -329,14 +335,14 @@ class RBIGTransformer(BaseGaussianizer):
             self.total_correlation_ = float(self.negentropy_[1 : self.n_layers_].sum())
 
     def _forward(self, X):
-        Y, log_det = X.T, 0.0
+        Y, log_det = _padded(X), 0.0
         for layer in self.layers_:
             Y, increment = layer.forward(Y)
             log_det = log_det + increment
-        return Y.T, log_det
+        return Y.T[: len(X)], log_det[: len(X)]
 
     def _inverse(self, Z):
-        Z = Z.T
+        Y = _padded(Z)
         for layer in reversed(self.layers_):
-            Z = layer.inverse(Z)
-        return Z.T
+            Y = layer.inverse(Y)
+        return Y.T[: len(Z)]
