@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from scipy.special import ndtri
 
 from skgauss._validation import Interval, StrOptions
 from skgauss.grid_spline import GridSpline
@@ -26,6 +27,7 @@ __all__ = ["KDEMarginal"]
 
 _N_KNOTS = (8, 16, 32, 64, 128, 256, 512)  # of the pilot, that "auto" chooses from
 _ROWS_PER_KNOT = 4  # at least
+_MIN_OUTSIDE = 0.01  # probability
 
 
 class _KernelColumn(NamedTuple):
@@ -43,8 +45,13 @@ class _KernelColumn(NamedTuple):
 def _refined(
     pilots: Sequence[ColumnSpline], values: np.ndarray, mass: np.ndarray, grid: Grid
 ) -> list[_KernelColumn]:
-    """Refine alternative pilots of one column, each by kernels."""
+    """Refine alternative pilots of one column, each by kernels.
+
+    What lies beyond all that as many normal rows would show is left to the pilot's tails.
+    """
     near_normal, _ = tailed_forward(assembled(pilots), np.tile(values, (len(pilots), 1)))
+    largest = -ndtri(min(0.5 / mass.sum(), _MIN_OUTSIDE))
+    np.clip(near_normal, -largest, largest, out=near_normal)
     counts = binned_counts(near_normal, mass, grid)
     if len(grid.widths) == 1:
         spline = kernel_spline(counts, grid)

@@ -77,7 +77,6 @@ def test_density_integrates_to_one(marginal, name):
     """Quadrature at even latents, between which lies the mass of the normal, and in the gaps."""
     marginal = clone(marginal).fit(column(name))
     dense = marginal.inverse_transform(np.linspace(-5, 5, 40_001)[:, None])
-    dense = dense[np.abs(dense[:, 0]) < 1e155]  # beyond lies next to nothing, behind an outlier
     wide = marginal.loc_ + marginal.scale_ * np.linspace(-10, 10, 40_001)[:, None]
     x = np.sort(np.concatenate([dense, wide]), axis=0)
     density = np.exp(marginal.score_samples(x))
