@@ -22,6 +22,7 @@ from skgauss.em import fit_gaussian_mixture, select_gaussian_mixture
 from skgauss.iteration import Columns, IterationOptions, Trace, add_layers, mean_and_error
 from skgauss.layers import MapLayer
 from skgauss.marginals import MARGINALS, SplineMarginal
+from skgauss.marginals.base import BaseMarginal
 from skgauss.resolution import noise_width
 from skgauss.rotations import ROTATIONS
 
@@ -188,7 +189,7 @@ class RBIGTransformer(BaseGaussianizer):
         "max_layers": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, 1, closed="right")],
         "head": [StrOptions({"mixture", "auto"}), None],
-        "marginal": [StrOptions(set(MARGINALS)), BaseGaussianizer],
+        "marginal": [StrOptions(set(MARGINALS)), BaseMarginal],
         "rotation": [StrOptions({"auto", *ROTATIONS}), HasMethods("fit")],
         "stopping": [StrOptions({"negentropy", "likelihood"}), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
