@@ -107,7 +107,8 @@ class GridSpline(NamedTuple):
         """
         if not len(self.columns):
             return Y, np.zeros(Y.shape[1]) if log_det else None
-        moved = Y if len(self.columns) == len(Y) else Y[self.columns]
+        in_order = np.array_equal(self.columns, np.arange(len(Y)))
+        moved = Y if in_order else Y[self.columns]
         Y[self.columns], slope = self._evaluate(moved, log_det)
         if slope is None:
             return Y, None

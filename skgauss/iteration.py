@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
 from skgauss.layers import MarginalColumns, RotationLayer
@@ -238,7 +239,7 @@ def _linear_part(table: Columns, moments: Moments, options: IterationOptions, gr
     """Mean and components of the next layer."""
     mean, whitening = moments.whitening()
     if not isinstance(options.rotation, str):
-        return _given_rotation(options.rotation, table, moments)
+        return _given_rotation(options.rotation, table, moments, rng)
     sample = slice(None, _SAMPLE_ROWS)
     weight = table.weights(sample)
     white = whitening @ (table.Y[:, sample] - mean[:, None])
@@ -252,22 +253,27 @@ def _linear_part(table: Columns, moments: Moments, options: IterationOptions, gr
     return mean, candidates[int(np.argmax(gains))] @ whitening
 
 
-def _given_rotation(rotation, table, moments):
+def _given_rotation(rotation, table, moments, rng):
     """Fit a rotation of the user's, and scale its directions to unit variance."""
-    fitted = clone(rotation).fit(table.Y.T)
-    n_features = len(table.Y)
-    components = np.asarray(fitted.components_, np.float64)
-    if (
-        components.shape != (n_features, n_features)
-        or np.linalg.matrix_rank(components) < n_features
-    ):
+    fitted = clone(rotation)
+    if "random_state" in fitted.get_params():
+        fitted.set_params(random_state=int(rng.integers(2**31)))
+    weighted = has_fit_parameter(fitted, "sample_weight")
+    fitted.fit(table.Y.T, **({"sample_weight": table.weight} if weighted else {}))
+    shape = (len(table.Y), len(table.Y))
+    components = np.asarray(getattr(fitted, "components_", None), np.float64)
+    if components.shape != shape or not _is_invertible(components):
         raise ValueError(
             f"rotation={rotation!r} gave components_ of shape {components.shape}: an invertible "
-            f"matrix of shape {(n_features, n_features)} is needed."
+            f"matrix of shape {shape} is needed."
         )
     mean, covariance = moments.mean_and_covariance()
     variance = np.einsum("ij,jk,ik->i", components, covariance, components)
     return mean, components / np.sqrt(np.maximum(variance, 1e-9))[:, None]
+
+
+def _is_invertible(matrix):
+    return np.isfinite(matrix).all() and np.linalg.matrix_rank(matrix) == len(matrix)
 
 
 def _marginal(table: Columns, components, mean, options, grid):

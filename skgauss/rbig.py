@@ -113,7 +113,8 @@ class RBIGTransformer(BaseGaussianizer):
     rotation : {"auto", "pca", "ica", "random"} or estimator, default="auto"
         Directions of a layer: principal axes, independent components, or random ones, all of
         whitened columns; "auto" takes those of the first two that look less normal. An instance
-        is one from `skgauss.rotations`, or any estimator with `fit` and a square `components_`.
+        is one from `skgauss.rotations`, or any estimator with `fit` and a square `components_`;
+        it gets the weights if its `fit` takes them, and a `random_state` of its own per layer.
     stopping : {"negentropy", "likelihood", None}, default="negentropy"
         "negentropy": stop when what the last `n_iter_no_change` layers removed together is
         within 1.64 standard errors of zero. "likelihood": stop when the held-out likelihood was
