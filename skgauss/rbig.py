@@ -336,7 +336,8 @@ class RBIGTransformer(BaseGaussianizer):
             self.total_correlation_ = float(self.negentropy_[1 : self.n_layers_].sum())
 
     def _forward(self, X):
-        Y, log_det = _padded(X), 0.0
+        Y = _padded(X)
+        log_det = np.zeros(Y.shape[1])
         for layer in self.layers_:
             Y, increment = layer.forward(Y)
             log_det = log_det + increment

@@ -80,7 +80,7 @@ class Moments(NamedTuple):
             np.array([weighted[:, fold] @ Y[:, fold].T for fold in folds]),
         )
 
-    def __add__(self, other) -> Moments:  # type: ignore[override]
+    def __add__(self, other) -> Moments:
         return Moments(*(mine + its for mine, its in zip(self, other, strict=True)))
 
     def mean_and_covariance(self) -> tuple[np.ndarray, np.ndarray]:
