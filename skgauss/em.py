@@ -306,7 +306,7 @@ def select_gaussian_mixture(
     Returns
     -------
     mixture : GaussianMixtureMap
-    
+
     Examples
     --------
     >>> import numpy as np

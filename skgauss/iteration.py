@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
 from skgauss.layers import MarginalColumns, RotationLayer
@@ -25,6 +26,7 @@ __all__ = ["Columns", "IterationOptions", "Trace", "add_layers", "mean_and_error
 _BLOCK_VALUES = 1 << 16
 _SAMPLE_ROWS = 10_000  # that the directions are chosen on
 _MARGINAL_HELD_OUT = 0.2
+_MAX_MARGINAL_HELD_OUT = 10_000
 _ROUNDING = 1e-7  # nats
 _MAYBE = 1.64  # standard errors: the one-sided 5 % point of a normal; less, and it stops
 _SURELY = 2.58  # the one-sided 0.5 % point; less, and a layer or a direction is not kept
@@ -269,7 +271,7 @@ def _linear_part(table: Columns, moments: Moments, options: IterationOptions, gr
     """Mean and components of the next layer."""
     mean, whitening = moments.whitening()
     if not isinstance(options.rotation, str):
-        return _given_rotation(options.rotation, table, moments)
+        return _given_rotation(options.rotation, table, moments, rng)
     sample = slice(None, _SAMPLE_ROWS)
     weight = table.weights(sample)
     white = whitening @ (table.Y[:, sample] - mean[:, None])
@@ -283,22 +285,27 @@ def _linear_part(table: Columns, moments: Moments, options: IterationOptions, gr
     return mean, candidates[int(np.argmax(gains))] @ whitening
 
 
-def _given_rotation(rotation, table, moments):
+def _given_rotation(rotation, table, moments, rng):
     """Fit a rotation of the user's, and scale its directions to unit variance."""
-    fitted = clone(rotation).fit(table.Y.T)
-    n_features = len(table.Y)
-    components = np.asarray(fitted.components_, np.float64)
-    if (
-        components.shape != (n_features, n_features)
-        or np.linalg.matrix_rank(components) < n_features
-    ):
+    fitted = clone(rotation)
+    if "random_state" in fitted.get_params():
+        fitted.set_params(random_state=int(rng.integers(2**31)))
+    weighted = has_fit_parameter(fitted, "sample_weight")
+    fitted.fit(table.Y.T, **({"sample_weight": table.weight} if weighted else {}))
+    shape = (len(table.Y), len(table.Y))
+    components = np.asarray(getattr(fitted, "components_", None), np.float64)
+    if components.shape != shape or not _is_invertible(components):
         raise ValueError(
             f"rotation={rotation!r} gave components_ of shape {components.shape}: an invertible "
-            f"matrix of shape {(n_features, n_features)} is needed."
+            f"matrix of shape {shape} is needed."
         )
     mean, covariance = moments.mean_and_covariance()
     variance = np.einsum("ij,jk,ik->i", components, covariance, components)
     return mean, components / np.sqrt(np.maximum(variance, 1e-9))[:, None]
+
+
+def _is_invertible(matrix):
+    return np.isfinite(matrix).all() and np.linalg.matrix_rank(matrix) == len(matrix)
 
 
 def _marginal(table: Columns, components, mean, options, grid):
@@ -311,26 +318,25 @@ def _marginal(table: Columns, components, mean, options, grid):
     counts = _total(table.map_blocks(rotate))
     if options.marginal == "spline":
         return stacked_spline(counts, grid, options.learning_rate)[0]
-    n_held_out = int(_MARGINAL_HELD_OUT * table.Y.shape[1])
+    return _worthwhile_marginal(table, options.marginal)
+
+
+def _worthwhile_marginal(table, template):
+    """Fit a marginal estimator to the columns that are clearly likelier with it, held out."""
+    n_held_out = min(int(_MARGINAL_HELD_OUT * table.Y.shape[1]), _MAX_MARGINAL_HELD_OUT)
     held_out, train = table.split(n_held_out)
     if not n_held_out or len(train.weight) < 2:
         return MarginalColumns(np.arange(0), None)
-    template = options.marginal
-    if isinstance(template, str):
-        template = MARGINALS[template]()
-    columns = []
-    for j, column in enumerate(train.Y):
-        fitted = clone(template)
-        fitted._fit_columns(column[None], train.weight)
-        z, log_slope = fitted._forward(held_out.Y[j][:, None])
-        gain = log_slope + (held_out.Y[j] ** 2 - z[:, 0] ** 2) / 2
-        if _exceeds(gain, held_out.weight, _SURELY):
-            columns.append(j)
-    if not columns:
-        return MarginalColumns(np.arange(0), None)
-    marginal = clone(template)
-    marginal._fit_columns(table.Y[columns], table.weight)
-    return MarginalColumns(np.array(columns), marginal)
+    template = MARGINALS[template]() if isinstance(template, str) else clone(template)
+    template.set_params(n_jobs=table.n_jobs)
+    fitted = clone(template)
+    fitted._fit_columns(train.Y, train.weight)
+    gains = fitted._log_density_by_column(held_out.Y) + held_out.Y**2 / 2
+    columns = np.flatnonzero([_exceeds(gain, held_out.weight, _SURELY) for gain in gains])
+    if not len(columns):
+        return MarginalColumns(columns, None)
+    template._fit_columns(table.Y[columns], table.weight)
+    return MarginalColumns(columns, template)
 
 
 def add_layers(

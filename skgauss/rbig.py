@@ -22,6 +22,7 @@ from skgauss.em import fit_gaussian_mixture, select_gaussian_mixture
 from skgauss.iteration import Columns, IterationOptions, Trace, add_layers, mean_and_error
 from skgauss.layers import MapLayer
 from skgauss.marginals import MARGINALS, SplineMarginal
+from skgauss.marginals.base import BaseMarginal
 from skgauss.resolution import noise_width
 from skgauss.rotations import ROTATIONS
 
@@ -112,7 +113,8 @@ class RBIGTransformer(BaseGaussianizer):
     rotation : {"auto", "pca", "ica", "random"} or estimator, default="auto"
         Directions of a layer: principal axes, independent components, or random ones, all of
         whitened columns; "auto" takes those of the first two that look less normal. An instance
-        is one from `skgauss.rotations`, or any estimator with `fit` and a square `components_`.
+        is one from `skgauss.rotations`, or any estimator with `fit` and a square `components_`;
+        it gets the weights if its `fit` takes them, and a `random_state` of its own per layer.
     stopping : {"negentropy", "likelihood", None}, default="negentropy"
         "negentropy": stop when what the last `n_iter_no_change` layers removed together is
         within 1.64 standard errors of zero. "likelihood": stop when the held-out likelihood was
@@ -188,7 +190,7 @@ class RBIGTransformer(BaseGaussianizer):
         "max_layers": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, 1, closed="right")],
         "head": [StrOptions({"mixture", "auto"}), None],
-        "marginal": [StrOptions(set(MARGINALS)), BaseGaussianizer],
+        "marginal": [StrOptions(set(MARGINALS)), BaseMarginal],
         "rotation": [StrOptions({"auto", *ROTATIONS}), HasMethods("fit")],
         "stopping": [StrOptions({"negentropy", "likelihood"}), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -334,7 +336,8 @@ class RBIGTransformer(BaseGaussianizer):
             self.total_correlation_ = float(self.negentropy_[1 : self.n_layers_].sum())
 
     def _forward(self, X):
-        Y, log_det = _padded(X), 0.0
+        Y = _padded(X)
+        log_det = np.zeros(Y.shape[1])
         for layer in self.layers_:
             Y, increment = layer.forward(Y)
             log_det = log_det + increment

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from scipy import linalg
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skgauss._blas import one_blas_thread
@@ -21,6 +21,7 @@ from skgauss._validation import (
     StrOptions,
     all_or_nothing,
     numpy_generator,
+    validate_latents,
     validate_rows,
 )
 from skgauss.canonical import canonical_columns
@@ -60,7 +61,7 @@ class Moments(NamedTuple):
     >>> Y = np.random.default_rng(0).normal(size=(2, 4000)) * np.array([[1.0], [3.0]])
     >>> mean, components = Moments.of(Y, None).whitening()
     >>> abs(np.linalg.inv(components)).round(1).tolist()
-    [[0.0, 1.0], [3.0, 0.0]]
+    [[1.0, 0.0], [0.0, 3.0]]
     """
 
     weight: np.ndarray
@@ -80,7 +81,7 @@ class Moments(NamedTuple):
             np.array([weighted[:, fold] @ Y[:, fold].T for fold in folds]),
         )
 
-    def __add__(self, other) -> Moments:  # type: ignore[override]
+    def __add__(self, other) -> Moments:
         return Moments(*(mine + its for mine, its in zip(self, other, strict=True)))
 
     def mean_and_covariance(self) -> tuple[np.ndarray, np.ndarray]:
@@ -176,9 +177,14 @@ def ica_axes(
     >>> np.abs(axes).round(1).tolist() in ([[0.6, 0.8], [0.8, 0.6]], [[0.8, 0.6], [0.6, 0.8]])
     True
     """
+    return _ica_axes_and_count(Y, weight, rng, fun, max_iter, tol)[0]
+
+
+def _ica_axes_and_count(Y, weight, rng, fun, max_iter, tol=1e-3):
+    """Axes as of `ica_axes`, and the number of iterations made."""
     share = np.full(Y.shape[1], 1 / Y.shape[1]) if weight is None else weight / weight.sum()
     axes = random_axes(len(Y), rng)
-    for _ in range(max_iter):
+    for n_iter in range(1, max_iter + 1):
         U = axes @ Y
         if fun == "exp":
             value = np.exp(-0.5 * U * U)
@@ -196,8 +202,8 @@ def ica_axes(
         left, _, right = linalg.svd(step)
         before, axes = axes, left @ right
         if np.min(np.abs(np.sum(before * axes, axis=1))) > 1 - tol:
-            break
-    return axes
+            return axes, n_iter
+    return axes, max_iter
 
 
 def random_axes(n_features: int, rng: np.random.Generator) -> np.ndarray:
@@ -229,11 +235,25 @@ def random_axes(n_features: int, rng: np.random.Generator) -> np.ndarray:
     return q * np.sign(np.diag(r))
 
 
-class _Rotation(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
+class _Rotation(
+    DocumentationLinkMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
     """Base: whiten, then rotate by `_axes`."""
 
     mean_: np.ndarray
     components_: np.ndarray
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_features_in_
 
     def _axes(self, Y, weight, rng):
         """Orthogonal axes of white columns; None for the principal ones."""
@@ -261,9 +281,13 @@ class _Rotation(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
             Y, weight = canonical_columns(X, sample_weight, int(rng.integers(2**63)))
             self.mean_ = np.average(Y, axis=1, weights=weight)
             Y -= self.mean_[:, None]
-            scale = np.sqrt(np.average(Y * Y, axis=1, weights=weight))
+            scale = np.abs(Y).max(axis=1)
             scale[scale == 0] = 1.0  # a constant column stays as it is
-            Y /= scale[:, None]
+            Y /= scale[:, None]  # now squares neither over- nor underflow
+            spread = np.sqrt(np.average(Y * Y, axis=1, weights=weight))
+            spread[spread == 0] = 1.0
+            Y /= spread[:, None]
+            scale *= spread
             _, components = Moments.of(Y, weight).whitening()
             Y, weight = Y[:, :_ICA_ROWS], weight[:_ICA_ROWS]
             axes = self._axes(components @ Y, weight, rng)
@@ -300,9 +324,12 @@ class _Rotation(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         X : array of shape (n_rows, n_features)
+            In the precision of `Y`.
         """
         check_is_fitted(self)
-        return np.linalg.solve(self.components_, np.asarray(Y).T).T + self.mean_
+        Y = validate_latents(Y, self._n_features_out, self.get_feature_names_out())
+        X = np.linalg.solve(self.components_, Y.T).T + self.mean_
+        return X.astype(Y.dtype, copy=False)
 
 
 class PCARotation(_Rotation):
@@ -358,6 +385,8 @@ class ICARotation(_Rotation):
         One scaled axis per row; ``transform`` is ``(X - mean_) @ components_.T``.
     log_det_ : float
         ``log|det components_|``, in nats.
+    n_iter_ : int
+        Iterations made.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features,)
 
@@ -387,7 +416,8 @@ class ICARotation(_Rotation):
         self.random_state = random_state
 
     def _axes(self, Y, weight, rng):
-        return ica_axes(Y, weight, rng, self.fun, self.max_iter)
+        axes, self.n_iter_ = _ica_axes_and_count(Y, weight, rng, self.fun, self.max_iter)
+        return axes
 
 
 class RandomRotation(_Rotation):
