@@ -119,6 +119,7 @@ def _table(parameter, default, depths, records):
             column("minus_default", f"minus {default!r}", "+.3f", "minus_default_error"),
             column("n_layers", "layers", "d"),
             column("fit_seconds", "fit, CPU s", ".1f"),
+            column("layer_seconds", "a layer, CPU s", ".4f"),
             *(column(f"nats_{depth}", f"nats at {depth} layers", ".3f") for depth in depths),
             column("nats_equal", "nats in equal seconds", ".3f"),
             column("equal_layers", "layers then", "d"),
