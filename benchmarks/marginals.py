@@ -83,7 +83,9 @@ def main() -> None:
     """Run, keep, print."""
     warnings.simplefilter("ignore")
     args = arguments()
-    results: dict = {"provenance": describe(), "sets": {}, "records": []}
+    load_average = os.getloadavg()[0]  # above the number of CPUs, the seconds are too many
+    results: dict = {"provenance": describe(), "load_average": load_average}
+    results |= {"sets": {}, "records": []}
 
     def note(kind, name, split, model_name, model, n_repeats):
         results["sets"][name] = {"preparation": split.preparation, "data_sha256": split.sha256}

@@ -243,17 +243,21 @@ class Trace:
         return _exceeds(np.sum(gains[-patience:], axis=0), self.weight, _MAYBE)
 
     def best_length(self) -> int:
-        """Number of layers, the first ones included, than which no more are clearly better."""
+        """Number of layers, the first ones included, than which no more are clearly better.
+
+        One rotation is kept with them unless it is clearly worse than none.
+        """
         gains = self.gains[self.n_first :]
-        totals = np.cumsum([mean_and_error(gain, self.weight)[0] for gain in gains])
-        if not len(totals) or totals.max() <= 0:
+        if not gains:
             return self.n_first
+        totals = np.cumsum([mean_and_error(gain, self.weight)[0] for gain in gains])
         beyond = np.zeros_like(self.base)
-        for k in range(int(np.argmax(totals)) + 1, 1, -1):
+        for k in range(int(np.argmax(totals)) + 1 if totals.max() > 0 else 1, 1, -1):
             beyond = beyond + gains[k - 1]
             if _exceeds(beyond, self.weight, _SURELY):
                 return self.n_first + k
-        return self.n_first + int(totals[0] > 0)
+        # The first rotation whitens, which few rows seldom prove to be right, and often is.
+        return self.n_first + int(not _exceeds(-gains[0], self.weight, _MAYBE))
 
 
 def _directions(rotation, white, weight, rng):

@@ -258,7 +258,13 @@ def test_faint_gains_at_the_end_are_not_kept():
     errors = [mean_and_error(np.sum(many.gains[k:], axis=0), many.weight) for k in (13, 14)]
     assert errors[0][0] / errors[0][1] > 2.58 > errors[1][0] / errors[1][1]
     assert many.best_length() == 14
-    assert Gains(first, faint, faint).best_length() == 2  # one layer needs no proof
+
+
+@pytest.mark.parametrize(("n_errors", "length"), [(-1.7, 1), (-1.6, 2), (0.5, 2)])
+def test_one_rotation_is_kept_unless_it_is_clearly_worse(n_errors, length):
+    mean = n_errors / math.sqrt(399)
+    assert Gains((5.0, 1.0), (mean, 1.0)).best_length() == length
+    assert Gains((5.0, 1.0), (mean, 1.0), (0.01, 1.0)).best_length() == length
 
 
 # Adding layers

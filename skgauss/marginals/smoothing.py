@@ -40,7 +40,8 @@ _MIN_NORMAL = 1e-3  # weight of the standard normal, for tails and gaps
 _FINE_ABOVE = 50_000  # rows
 _MIN_VARIANCE = 0.5  # of a direction: one that few rows span shows less, and nothing else
 _MIN_OTHERS = 1e-9  # share of the rows that are not the value left out
-_EDGE_SLOPE = 1.0  # at most: a steeper tail would throw rare rows out, layer by layer
+# A steeper tail would throw rare rows out, layer by layer, and a flat one would, on the way back.
+_EDGE_SLOPES = 0.1, 1.0
 
 
 def _normal_density(x):
@@ -292,5 +293,5 @@ def _quantile_map(share, weights, grid):
     survival = mixed(grid.survival, ndtr(-grid.knots))
     z = np.where(cdf < survival, ndtri(np.minimum(cdf, 0.5)), -ndtri(np.minimum(survival, 0.5)))
     slope = mixed(grid.density, _normal_density(grid.knots)) / _normal_density(z)
-    slope[:, [0, -1]] = np.minimum(slope[:, [0, -1]], _EDGE_SLOPE)
+    slope[:, [0, -1]] = np.clip(slope[:, [0, -1]], *_EDGE_SLOPES)
     return z, slope

@@ -10,7 +10,15 @@ from scipy.special import ndtri
 
 from skgauss._validation import Interval, StrOptions
 from skgauss.marginals.base import BaseMarginal
-from skgauss.marginals.columns import CONSTANT, ColumnSpline, assembled, bulk, distinct, likeliest
+from skgauss.marginals.columns import (
+    CONSTANT,
+    LARGEST_GAIN,
+    ColumnSpline,
+    assembled,
+    bulk,
+    distinct,
+    likeliest,
+)
 from skgauss.spline import tailed_forward, tailed_inverse
 
 __all__ = ["SplineMarginal", "quantile_spline"]
@@ -83,7 +91,7 @@ def _select_column(column, weight, resolution):
     def fit(values, mass):
         return [quantile_spline(values, mass, k, resolution) for k in ladder]
 
-    best = likeliest(column, weight, fit) if ladder else None
+    best = likeliest(column, weight, fit, LARGEST_GAIN) if ladder else None
     values, mass = distinct(column, weight)
     if best is None:
         return ColumnSpline.affine(values, mass)

@@ -52,7 +52,7 @@ def test_an_outlier_does_not_set_the_scale():
 
 @pytest.mark.parametrize(
     ("name", "tolerance"),
-    [("normal", 0.02), ("exponential", 0.03), ("uniform", 0.03), ("student", 0.06)],
+    [("normal", 0.02), ("exponential", 0.03), ("uniform", 0.03), ("student", 0.1)],
 )
 def test_held_out_likelihood_is_close_to_the_truth(name, tolerance):
     distribution, losses = SMOOTH[name], []
