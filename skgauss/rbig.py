@@ -22,6 +22,7 @@ from skgauss.em import fit_gaussian_mixture, select_gaussian_mixture
 from skgauss.iteration import Columns, IterationOptions, Trace, add_layers, mean_and_error
 from skgauss.layers import MapLayer
 from skgauss.marginals import MARGINALS, SplineMarginal
+from skgauss.marginals.base import BaseMarginal
 from skgauss.resolution import noise_width
 from skgauss.rotations import ROTATIONS
 
@@ -189,7 +190,7 @@ class RBIGTransformer(BaseGaussianizer):
         "max_layers": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, 1, closed="right")],
         "head": [StrOptions({"mixture", "auto"}), None],
-        "marginal": [StrOptions(set(MARGINALS)), BaseGaussianizer],
+        "marginal": [StrOptions(set(MARGINALS)), BaseMarginal],
         "rotation": [StrOptions({"auto", *ROTATIONS}), HasMethods("fit")],
         "stopping": [StrOptions({"negentropy", "likelihood"}), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -247,7 +248,7 @@ class RBIGTransformer(BaseGaussianizer):
         n_held_out = self._n_held_out(weight)
         heads = {None: [False], "mixture": [True], "auto": [False, True]}[self.head]
         if not n_held_out:
-            return self._iterate(Y, weight, 0, _Plan(heads[-1] and self.head == "mixture"), seed)
+            return self._iterate(Y, weight, 0, _Plan(self.head == "mixture"), seed)
         few = weight.sum() < _REFIT_BELOW
         fits = []
         for with_mixture in heads:
@@ -338,7 +339,8 @@ class RBIGTransformer(BaseGaussianizer):
             self.total_correlation_ = float(self.negentropy_[1 : self.n_layers_].sum())
 
     def _forward(self, X):
-        Y, log_det = _padded(X), 0.0
+        Y = _padded(X)
+        log_det = np.zeros(Y.shape[1])
         for layer in self.layers_:
             Y, increment = layer.forward(Y)
             log_det = log_det + increment

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from skgauss._blas import one_blas_thread
+from skgauss._documentation import DocumentationLinkMixin
 from skgauss._validation import (
     Interval,
     StrOptions,
@@ -80,7 +81,7 @@ class Moments(NamedTuple):
             np.array([weighted[:, fold] @ Y[:, fold].T for fold in folds]),
         )
 
-    def __add__(self, other) -> Moments:  # type: ignore[override]
+    def __add__(self, other) -> Moments:
         return Moments(*(mine + its for mine, its in zip(self, other, strict=True)))
 
     def mean_and_covariance(self) -> tuple[np.ndarray, np.ndarray]:
@@ -234,7 +235,12 @@ def random_axes(n_features: int, rng: np.random.Generator) -> np.ndarray:
     return q * np.sign(np.diag(r))
 
 
-class _Rotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class _Rotation(
+    DocumentationLinkMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
     """Base: whiten, then rotate by `_axes`."""
 
     mean_: np.ndarray
