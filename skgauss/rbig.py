@@ -122,7 +122,8 @@ class RBIGTransformer(BaseGaussianizer):
     n_iter_no_change : int, default=20
     validation_fraction : float, default=0.1
         Share of the rows held out: at least 200 rows or a quarter, at most 10,000. Tables
-        below 40 rows are not split. Tables below 5,000 rows are fitted again, to all rows, once
+        below 40 rows are not split, and get one rotation, unless `stopping` is None: more could
+        not be judged. Tables below 5,000 rows are fitted again, to all rows, once
         the number of layers is known.
     dequantize : bool, default=False
         Add, in fit, uniform noise of one step to columns whose values repeat on a grid.

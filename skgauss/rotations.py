@@ -128,13 +128,15 @@ class Moments(NamedTuple):
                 continue
             mean, covariance = _mean_and_covariance(*rest)
             variance, axes = linalg.eigh(covariance)
+            if variance[-1] <= 0:
+                continue
             shrunk = variance + _SHRINKAGES[:, None] * (np.mean(variance) - variance)
             shrunk = np.maximum(shrunk, VARIANCE_FLOOR * max(variance[-1], VARIANCE_FLOOR))
             cross = np.outer(self.total[k], mean)
             squares = self.squares[k] - cross - cross.T + n_rows * np.outer(mean, mean)
             spread = np.einsum("ji,jk,ki->i", axes, squares, axes)
             likelihood -= np.sum(n_rows * np.log(shrunk) + spread / shrunk, axis=1)
-        return float(_SHRINKAGES[np.argmax(likelihood)])
+        return float(_SHRINKAGES[np.argmax(likelihood)]) if likelihood.any() else 1.0
 
 
 def _sizes(folds):
