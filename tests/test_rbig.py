@@ -17,7 +17,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import skgauss.iteration
 import skgauss.rbig
@@ -473,12 +473,22 @@ def test_n_jobs_changes_no_bit(head):
     np.testing.assert_array_equal(one.negentropy_, two.negentropy_)
 
 
-def test_blas_threads_change_no_bit():
-    X = small_table(6000, n_features=12)
+def test_blas_threads_change_no_bit(monkeypatch):
+    """Whatever their number outside, there is one inside."""
+    X, seen, add_layers = small_table(6000, n_features=12), [], skgauss.rbig.add_layers
+
+    def watched(*args):
+        blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+        seen.append([pool["num_threads"] for pool in blas])
+        return add_layers(*args)
+
+    monkeypatch.setattr(skgauss.rbig, "add_layers", watched)
     models = []
     for n_threads in (1, 2):
         with threadpool_limits(n_threads, user_api="blas"):
             models.append(rbig(max_layers=8).fit(X))
+    assert len(seen) == 2
+    assert set(np.ravel(seen)) == {1}
     assert same_bits(*models, X)
 
 
