@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from skgauss.layers import MarginalColumns, RotationLayer
 from skgauss.marginals import MARGINALS
 from skgauss.marginals.smoothing import binned_counts, grid_for, stacked_spline
-from skgauss.rotations import Moments, ica_axes, random_axes
+from skgauss.rotations import VARIANCE_FLOOR, Moments, ica_axes, random_axes, turned
 
 __all__ = ["BLOCK_VALUES", "Columns", "IterationOptions", "Trace", "add_layers", "mean_and_error"]
 
@@ -167,6 +167,18 @@ def mean_and_error(values: np.ndarray, weight: np.ndarray) -> tuple[float, float
     return mean, math.sqrt(square / max(weight.sum() - 1, 1))
 
 
+def _location_and_scale(table):
+    """Mean and standard deviation of every column, or 1 where that is 0; both (n_features, 1)."""
+    loc, scale = np.empty((2, len(table.Y), 1))
+    for j, column in enumerate(table.Y):
+        loc[j] = np.average(column, weights=table.weight)
+        centred = column - loc[j]
+        largest = np.abs(centred).max() or 1.0
+        centred /= largest  # now squares neither over- nor underflow
+        scale[j] = largest * np.sqrt(np.average(centred**2, weights=table.weight)) or 1.0
+    return loc, scale
+
+
 def _exceeds(gain, weight, n_errors):
     """Whether a mean gain is so many standard errors above zero, and more than rounding."""
     mean, error = mean_and_error(gain, weight)
@@ -208,10 +220,8 @@ class Trace:
     """
 
     def __init__(self, held_out: Columns, table: Columns):
-        loc, covariance = table.moments().mean_and_covariance()
-        variance = np.diag(covariance)
-        scale = np.sqrt(np.where(variance > 0, variance, 1))[:, None]
-        standard = (held_out.Y - loc[:, None]) / scale
+        loc, scale = _location_and_scale(table)
+        standard = (held_out.Y - loc) / scale
         self.base = -0.5 * np.sum(standard**2 + math.log(2 * math.pi) + 2 * np.log(scale), axis=0)
         self.gains: list[np.ndarray] = []
         self.n_first = 0
@@ -268,16 +278,16 @@ def _directions(rotation, white, weight, rng):
     if n_features == 1 or rotation == "pca":
         return [np.eye(n_features)]
     if rotation == "random":
-        return [random_axes(n_features, rng)]
-    axes = ica_axes(white, weight, rng)
+        return [turned(white, lambda varying: random_axes(len(varying), rng))]
+    axes = turned(white, lambda varying: ica_axes(varying, weight, rng))
     return [axes] if rotation == "ica" else [axes, np.eye(n_features)]
 
 
-def _linear_part(table: Columns, moments: Moments, options: IterationOptions, grid, rng):
-    """Mean and components of the next layer."""
-    mean, whitening = moments.whitening()
+def _linear_part(table: Columns, moments: Moments, options: IterationOptions, grid, rng, again):
+    """Mean and components of the next layer; `again` if it is not the first one."""
     if not isinstance(options.rotation, str):
-        return _given_rotation(options.rotation, table, moments, rng)
+        return _given_rotation(options.rotation, table, moments, rng, again)
+    mean, whitening = moments.whitening(again=again)
     sample = slice(None, _SAMPLE_ROWS)
     weight = table.weights(sample)
     white = whitening @ (table.Y[:, sample] - mean[:, None])
@@ -291,7 +301,7 @@ def _linear_part(table: Columns, moments: Moments, options: IterationOptions, gr
     return mean, candidates[int(np.argmax(gains))] @ whitening
 
 
-def _given_rotation(rotation, table, moments, rng):
+def _given_rotation(rotation, table, moments, rng, again):
     """Fit a rotation of the user's, and scale its directions to unit variance."""
     fitted = clone(rotation)
     if "random_state" in fitted.get_params():
@@ -307,7 +317,8 @@ def _given_rotation(rotation, table, moments, rng):
         )
     mean, covariance = moments.mean_and_covariance()
     variance = np.einsum("ij,jk,ik->i", components, covariance, components)
-    return mean, components / np.sqrt(np.maximum(variance, 1e-9))[:, None]
+    variance[variance < VARIANCE_FLOOR] = 1.0 if again else VARIANCE_FLOOR
+    return mean, components / np.sqrt(variance)[:, None]
 
 
 def _is_invertible(matrix):
@@ -384,7 +395,7 @@ def add_layers(
     moments, idle = table.moments(), 0
     with tqdm(total=options.max_layers, disable=not options.verbose, unit="layer") as bar:
         for _ in range(options.max_layers):
-            mean, components = _linear_part(table, moments, options, grid, rng)
+            mean, components = _linear_part(table, moments, options, grid, rng, again=bool(layers))
             marginal = _marginal(table, components, mean, options, grid)
             layers.append(RotationLayer(mean, components, marginal))
 

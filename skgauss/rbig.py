@@ -300,8 +300,11 @@ class RBIGTransformer(BaseGaussianizer):
     def _options(self, n_held_out, depth, n_first):
         """How to iterate: judged by rows held out, or to a depth that is known."""
         judged = depth is None and self.stopping is not None
+        if judged and not n_held_out:
+            depth = 1  # rows that nobody judges: whitened, and no more
+        most = max(self.max_layers - n_first, 0)
         return IterationOptions(
-            max_layers=max(self.max_layers - n_first, 0) if depth is None else depth,
+            max_layers=most if depth is None else min(depth, most),
             learning_rate=self.learning_rate,
             rotation=self.rotation,
             marginal=self.marginal,

@@ -6,6 +6,7 @@ Each one whitens (a general linear map, whose log-determinant counts) and then r
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -28,19 +29,22 @@ from skgauss.canonical import canonical_columns
 
 __all__ = [
     "ROTATIONS",
+    "VARIANCE_FLOOR",
     "ICARotation",
     "Moments",
     "PCARotation",
     "RandomRotation",
     "ica_axes",
     "random_axes",
+    "turned",
 ]
 
-_VARIANCE_FLOOR = 1e-9  # of the largest variance; a smaller one is that of rounding
+VARIANCE_FLOOR = 1e-9  # of the largest variance; a smaller one is that of rounding
 _ROWS_PER_COLUMN = 100  # below, a covariance is shrunk
 _N_FOLDS = 5
 _SHRINKAGES = np.concatenate([[0.0], np.logspace(-4, 0, 17)])
 _ICA_ROWS = 10_000
+_NO_VARIANCE = 1e-6  # of white rows
 _FUNS = ("exp", "logcosh", "cube", "square")
 
 
@@ -88,11 +92,22 @@ class Moments(NamedTuple):
         """Mean and covariance of all rows."""
         return _mean_and_covariance(*(part.sum(axis=0) for part in self))
 
-    def whitening(self) -> tuple[np.ndarray, np.ndarray]:
+    def whitening(self, *, again: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Mean, and the matrix that whitens; its rows are scaled principal axes.
 
         Where there are fewer than 100 rows per column, the covariance is shrunk towards a
         multiple of the identity, by the share that is likeliest for a normal over the folds.
+
+        Parameters
+        ----------
+        again : bool, default=False
+            The rows were white before: directions in which they do not vary are left as they
+            are. Stretched once more by every layer, they would lose all digits.
+
+        Returns
+        -------
+        mean : array of shape (n_features,)
+        components : array of shape (n_features, n_features)
         """
         mean, covariance = self.mean_and_covariance()
         variance, axes = linalg.eigh(covariance)
@@ -100,8 +115,9 @@ class Moments(NamedTuple):
         if self.weight.sum() < _ROWS_PER_COLUMN * len(mean):
             share = self._shrinkage()
         variance = (1 - share) * variance + share * np.mean(variance)
-        floor = _VARIANCE_FLOOR * max(variance[-1], _VARIANCE_FLOOR)
-        return mean, (axes / np.sqrt(np.maximum(variance, floor))).T
+        floor = VARIANCE_FLOOR * max(variance[-1], VARIANCE_FLOOR)
+        variance = np.where(variance < floor, 1.0 if again else floor, variance)
+        return mean, (axes / np.sqrt(variance)).T
 
     def _shrinkage(self) -> float:
         """Share of the identity whose normal is likeliest for the rows of each fold, held out."""
@@ -113,7 +129,7 @@ class Moments(NamedTuple):
             mean, covariance = _mean_and_covariance(*rest)
             variance, axes = linalg.eigh(covariance)
             shrunk = variance + _SHRINKAGES[:, None] * (np.mean(variance) - variance)
-            shrunk = np.maximum(shrunk, _VARIANCE_FLOOR * max(variance[-1], _VARIANCE_FLOOR))
+            shrunk = np.maximum(shrunk, VARIANCE_FLOOR * max(variance[-1], VARIANCE_FLOOR))
             cross = np.outer(self.total[k], mean)
             squares = self.squares[k] - cross - cross.T + n_rows * np.outer(mean, mean)
             spread = np.einsum("ji,jk,ki->i", axes, squares, axes)
@@ -204,6 +220,37 @@ def _ica_axes_and_count(Y, weight, rng, fun, max_iter, tol=1e-3):
         if np.min(np.abs(np.sum(before * axes, axis=1))) > 1 - tol:
             return axes, n_iter
     return axes, max_iter
+
+
+def turned(white: np.ndarray, find: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Rotate the directions in which white rows vary, and leave the others where they are.
+
+    Mixed with the others, a direction without variance would be bent by the marginal maps into
+    one that has some, and stretched.
+
+    Parameters
+    ----------
+    white : array of shape (n_features, n_rows)
+    find : callable
+        Maps the rows of `white` that vary to as many orthogonal axes.
+
+    Returns
+    -------
+    axes : array of shape (n_features, n_features)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.rotations import turned
+    >>> white = np.array([[1.0, -1.0], [0.0, 0.0], [1.0, -1.0]])
+    >>> turned(white, lambda varying: np.array([[0.0, 1.0], [1.0, 0.0]])).tolist()
+    [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+    """
+    varying = np.flatnonzero(np.einsum("ij,ij->i", white, white) > _NO_VARIANCE * white.shape[1])
+    axes = np.eye(len(white))
+    if len(varying) > 1:
+        axes[np.ix_(varying, varying)] = find(white[varying])
+    return axes
 
 
 def random_axes(n_features: int, rng: np.random.Generator) -> np.ndarray:
@@ -416,8 +463,13 @@ class ICARotation(_Rotation):
         self.random_state = random_state
 
     def _axes(self, Y, weight, rng):
-        axes, self.n_iter_ = _ica_axes_and_count(Y, weight, rng, self.fun, self.max_iter)
-        return axes
+        self.n_iter_ = 1
+
+        def find(varying):
+            axes, self.n_iter_ = _ica_axes_and_count(varying, weight, rng, self.fun, self.max_iter)
+            return axes
+
+        return turned(Y, find)
 
 
 class RandomRotation(_Rotation):
@@ -453,7 +505,7 @@ class RandomRotation(_Rotation):
         self.random_state = random_state
 
     def _axes(self, Y, weight, rng):
-        return random_axes(len(Y), rng)
+        return turned(Y, lambda varying: random_axes(len(varying), rng))
 
 
 ROTATIONS = {"pca": PCARotation, "ica": ICARotation, "random": RandomRotation}
