@@ -19,6 +19,7 @@ DISTRIBUTIONS = (
     "optax",
     "equinox",
     "flowjax",
+    "pyod",
     "skgauss",
 )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
@@ -21,9 +21,10 @@ from skgauss.marginals import MARGINALS
 from skgauss.marginals.smoothing import binned_counts, grid_for, stacked_spline
 from skgauss.rotations import VARIANCE_FLOOR, Moments, ica_axes, random_axes, turned
 
-__all__ = ["Columns", "IterationOptions", "Trace", "add_layers", "mean_and_error"]
+__all__ = ["BLOCK_VALUES", "Columns", "IterationOptions", "Trace", "add_layers", "mean_and_error"]
 
-_BLOCK_VALUES = 1 << 16
+BLOCK_VALUES = 1 << 17  # so many that threads rarely wait for each other
+_TASKS_PER_THREAD = 4
 _SAMPLE_ROWS = 10_000  # that the directions are chosen on
 _MARGINAL_HELD_OUT = 0.2
 _MAX_MARGINAL_HELD_OUT = 10_000
@@ -81,7 +82,7 @@ class Columns:
         self.n_rows = float(weight.sum())
         self.weight = weight
         self._plain = bool(np.all(weight == 1))
-        size = max(256, _BLOCK_VALUES // len(Y))
+        size = max(256, BLOCK_VALUES // len(Y))
         self._blocks = [slice(i, i + size) for i in range(0, Y.shape[1], size)]
 
     def map_blocks(self, function: Callable) -> list:
@@ -96,11 +97,12 @@ class Columns:
                 self.Y[:, block] = columns
             return value
 
-        if len(self._blocks) == 1:
-            return [on(self._blocks[0])]
-        # Blocks are changed in place, so only threads will do.
+        # Blocks are changed in place, so only threads will do; each takes a run of blocks.
+        size = -(-len(self._blocks) // (_TASKS_PER_THREAD * effective_n_jobs(self.n_jobs)))
+        runs = [self._blocks[i : i + size] for i in range(0, len(self._blocks), size)]
         parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")
-        return parallel(delayed(on)(block) for block in self._blocks)
+        done = parallel(delayed(lambda run: [on(block) for block in run])(run) for run in runs)
+        return [value for values in done for value in values]
 
     def weights(self, block: slice) -> np.ndarray | None:
         """Weights of a block, None where every one is 1."""

@@ -19,7 +19,14 @@ from skgauss._validation import (
 from skgauss.base import BaseGaussianizer
 from skgauss.canonical import canonical_columns
 from skgauss.em import fit_gaussian_mixture, select_gaussian_mixture
-from skgauss.iteration import Columns, IterationOptions, Trace, add_layers, mean_and_error
+from skgauss.iteration import (
+    BLOCK_VALUES,
+    Columns,
+    IterationOptions,
+    Trace,
+    add_layers,
+    mean_and_error,
+)
 from skgauss.layers import MapLayer
 from skgauss.marginals import MARGINALS, SplineMarginal
 from skgauss.marginals.base import BaseMarginal
@@ -185,7 +192,10 @@ class RBIGTransformer(BaseGaussianizer):
     (3, 2)
     """
 
-    _block_size = 4096
+    @property
+    def _block_size(self) -> int:  # type: ignore[override]
+        """Rows of a block: as many values as threads need to rarely wait for each other."""
+        return max(_REGISTER, BLOCK_VALUES // self.n_features_in_ // _REGISTER * _REGISTER)
 
     _parameter_constraints: ClassVar[dict] = {
         "max_layers": [Interval(Integral, 1, None, closed="left")],

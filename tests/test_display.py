@@ -18,9 +18,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 
-from skgauss import RBIGTransformer
+from skgauss import DensityOutlierDetector, RBIGTransformer
 from skgauss.bijections import Invertible1x1Conv
 from skgauss.display import (
+    AnomalyDisplay,
     ConvergenceDisplay,
     DensityDisplay,
     GaussianizationDisplay,
@@ -55,6 +56,12 @@ class Layered(BaseEstimator):
 
 CONV = Invertible1x1Conv.init(jax.random.key(0), 4)
 MAKERS = {
+    "anomaly": lambda **kw: AnomalyDisplay.from_estimator(
+        DensityOutlierDetector(n_estimators=2, random_state=0).fit(small_table()),
+        small_table(),
+        n_strangest=3,
+        **kw,
+    ),
     "gaussianization": lambda **kw: GaussianizationDisplay.from_estimator(
         SplineMarginal().fit(small_table()), small_table(), **kw
     ),
@@ -351,3 +358,26 @@ def test_density_refuses_other_tables_and_shares(marginal):
     X = small_table(n_features=2)
     with pytest.raises(ValueError, match=r"shares must be in \(0, 1\)"):
         DensityDisplay.from_estimator(SplineMarginal().fit(X), X, shares=(0.5, 1))
+
+
+# AnomalyDisplay
+
+
+def test_the_strangest_rows_are_listed_with_reasons_and_the_threshold_is_drawn():
+    X = small_table().copy()
+    X[7, 1] = X[:, 1].max() * 10
+    frame = pd.DataFrame(X, columns=["a", "b", "c"], index=[f"row {i}" for i in range(300)])
+    detector = DensityOutlierDetector(contamination=0.05, random_state=0).fit(frame)
+    display = AnomalyDisplay.from_estimator(detector, frame, n_strangest=4)
+    assert display.rows[0] == "row 7"
+    assert display.reasons[0][0][0] == "b"
+    assert len(display.reasons_) == 4
+    assert display.reasons_[0].get_text().startswith("row 7")
+    assert display.threshold_.get_xdata()[0] == detector.offset_
+    assert sum(bar.get_height() for bar in display.bars_) == 300
+    assert "15 rows below" in display.threshold_.get_label()
+
+
+def test_an_estimator_without_reasons_is_refused():
+    with pytest.raises(TypeError, match="KernelDensity gives no reasons"):
+        AnomalyDisplay.from_estimator(KernelDensity().fit(small_table()), small_table())

@@ -76,7 +76,7 @@ def test_error_of_a_single_row_is_finite():
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 256 rows."""
-    monkeypatch.setattr(iteration, "_BLOCK_VALUES", 1)
+    monkeypatch.setattr(iteration, "BLOCK_VALUES", 1)
 
 
 def test_blocks_are_visited_once_and_in_order(small_blocks):
@@ -307,7 +307,7 @@ def test_blocks_change_rounding_only(monkeypatch):
     """Sums over blocks are sums of sums; what a layer makes of a row has the same bits."""
     Y = moons(3000)
     layers, whole, table = grow(Y, max_layers=4, rotation="pca")
-    monkeypatch.setattr(iteration, "_BLOCK_VALUES", 1)
+    monkeypatch.setattr(iteration, "BLOCK_VALUES", 1)
     _, parts, _ = grow(Y, max_layers=4, rotation="pca")
     np.testing.assert_allclose(parts.gains, whole.gains, rtol=0, atol=1e-5)
     rows = columns(Y[:, 750:])
