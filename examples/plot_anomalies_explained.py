@@ -21,7 +21,7 @@ from skgauss.display import AnomalyDisplay
 #
 # Age, sex, body mass, blood pressure and six blood measurements of 442 patients, in the units
 # they were measured in. Sex is a code of two values, age is in whole years, and the ratio of
-# total to HDL cholesterol (s4) is 2, 3 or 4 in every other patient.
+# total to HDL cholesterol (s4) is 2, 3 or 4 in three of five patients.
 
 patients = load_diabetes(as_frame=True, scaled=False).data
 print(patients.describe().loc[["min", "50%", "max"]].to_string())
