@@ -13,11 +13,12 @@ import polars as pl
 import pytest
 from scipy import stats
 from sklearn.base import BaseEstimator
+from sklearn.datasets import make_moons
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 
-from skgauss import DensityOutlierDetector
+from skgauss import DensityOutlierDetector, RBIGTransformer
 from skgauss.bijections import Invertible1x1Conv
 from skgauss.display import (
     AnomalyDisplay,
@@ -234,6 +235,7 @@ def test_convergence_of_layers():
     np.testing.assert_array_equal(kept.get_ydata(), layered.negentropy_[:3])
     np.testing.assert_array_equal(dropped.get_xdata(), [4, 5])
     assert display.stop_.get_xdata()[0] == 3.5
+    assert display.first_.get_xydata().tolist() == [[1, 3.0]]
     low, high = (
         layered.negentropy_ - 2 * layered.negentropy_stderr_,
         layered.negentropy_ + (2 * layered.negentropy_stderr_),
@@ -242,6 +244,23 @@ def test_convergence_of_layers():
     for layer in range(1, 6):
         at = drawn[drawn[:, 0] == layer, 1]
         assert (at.min(), at.max()) == pytest.approx((low[layer - 1], high[layer - 1]))
+
+
+def test_convergence_shows_every_layer_of_rbig():
+    rbig = RBIGTransformer(random_state=0).fit(make_moons(1000, noise=0.1, random_state=0)[0])
+    display = ConvergenceDisplay.from_estimator(rbig)
+    drawn = np.concatenate([line.get_ydata() for line in display.lines_])
+    np.testing.assert_array_equal(drawn, rbig.negentropy_)
+    assert display.stop_.get_xdata()[0] == rbig.n_layers_ + 0.5
+    low, high = display.ax_.get_ylim()
+    assert low > -0.1  # layers in their noise are not squeezed by the first, large one
+    assert high > rbig.negentropy_.max()
+
+
+def test_convergence_needs_rows_held_out():
+    rbig = RBIGTransformer(max_layers=2, stopping=None).fit(small_table())
+    with pytest.raises(ValueError, match="held out no rows"):
+        ConvergenceDisplay.from_estimator(rbig)
 
 
 def test_convergence_of_an_estimator_that_keeps_no_record(marginal):
@@ -293,7 +312,7 @@ def test_lu_of_a_step_of_a_flow():
 @pytest.mark.parametrize("container", [np.asarray, pd.DataFrame, pl.DataFrame])
 def test_density_contours_hold_the_share_of_rows_they_name(container):
     X = container(small_table(1000, 2))
-    marginal = SplineMarginal().fit(X)
+    marginal = SplineMarginal(random_state=0).fit(X)
     display = DensityDisplay.from_estimator(marginal, X, shares=(0.3, 0.8), grid_resolution=11)
     np.testing.assert_allclose(display.contours_.levels, display.levels)
     legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
@@ -301,7 +320,7 @@ def test_density_contours_hold_the_share_of_rows_they_name(container):
     for level, share in zip(display.levels, (0.8, 0.3), strict=True):
         assert np.mean(marginal.score_samples(X) >= level) == pytest.approx(share, abs=0.002)
     grid = np.column_stack([display.xx0.ravel(), display.xx1.ravel()])
-    log_density = SplineMarginal().fit(np.asarray(X)).score_samples(grid)
+    log_density = SplineMarginal(random_state=0).fit(np.asarray(X)).score_samples(grid)
     np.testing.assert_allclose(display.log_density.ravel(), log_density)
     low, high = np.asarray(X).min(0), np.asarray(X).max(0)
     assert display.ax_.get_xlim() == pytest.approx(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from skgauss.exceptions import TiedColumnWarning
-from skgauss.resolution import column_resolution, warn_tied_columns
+from skgauss.resolution import column_resolution, noise_width
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.normal(size=(1000, 2))
@@ -46,12 +46,16 @@ def test_large_table_is_thinned_to_the_same_answer():
 
 
 def test_warning_names_the_tied_columns_only():
+    X = np.column_stack([NORMAL[:, 0], RNG.integers(0, 10, 1000) / 2])
     with pytest.warns(TiedColumnWarning, match=r"in age \(step 0.5\): ") as caught:
-        warn_tied_columns(np.array([0.0, 0.5]), ["height", "age"])
+        width = noise_width(X, ["height", "age"], dequantize=False)
     assert "height" not in str(caught[0].message)
+    assert width.tolist() == [0, 0]
 
 
-def test_nothing_is_said_where_nothing_is_tied():
+def test_noise_has_the_width_of_a_step_and_says_nothing():
+    X = np.column_stack([NORMAL[:, 0], RNG.integers(0, 10, 1000) / 2])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_tied_columns(np.zeros(2), ["height", "age"])
+        assert noise_width(X, ["height", "age"], dequantize=True).tolist() == [0, 0.5]
+        assert noise_width(NORMAL, ["height", "age"], dequantize=False).tolist() == [0, 0]
