@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {"GlowGaussianizer": "skgauss.glow", "RBIGTransformer": "skgauss.rbig"}
-_MODULES = ("bijections", "display", "marginals", "rotations")
+_MODULES = ("bijections", "display", "information", "marginals", "rotations")
 
 __all__ = [
     "GlowGaussianizer",
     "RBIGTransformer",
     "bijections",
     "display",
+    "information",
     "marginals",
     "rotations",
 ]

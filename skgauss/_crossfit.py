@@ -1,23 +1,52 @@
 """Cross-fitted log-densities: every row judged by fits that have seen it and by one that has not.
 
-A fit of p parameters to n rows flatters these by p / (2n) nats per row, and is short of the truth by
-as much on new rows. Half the sum of the two has neither error, to first order.
+A fit of p parameters to n rows flatters these by p / (2n) nats per row, and is short of the truth
+by as much on new rows. Half the sum of the two has neither error, to first order.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
+from sklearn.utils import check_scalar
 from sklearn.utils.validation import has_fit_parameter
 
+from skgauss._validation import numpy_generator
 from skgauss.base import BaseGaussianizer
+from skgauss.canonical import canonical_columns
+from skgauss.rbig import RBIGTransformer
 
-__all__ = ["CrossFit", "Ratio", "has_latents", "log_normal"]
+__all__ = [
+    "CrossFit",
+    "Estimate",
+    "Options",
+    "has_latents",
+    "log_normal",
+    "of_positive_weight",
+    "varying",
+]
+
+_MIN_ROWS = 4  # distinct ones, so that two are left to fit to in every fold
+
+
+def of_positive_weight(
+    tables: list[np.ndarray], weight: np.ndarray | None
+) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Rows of positive weight, and their weights."""
+    if weight is None:
+        return tables, None
+    return [table[weight > 0] for table in tables], weight[weight > 0]
+
+
+def varying(X: np.ndarray) -> np.ndarray:
+    """Which columns are not constant."""
+    return X.min(axis=0) < X.max(axis=0)
 
 
 def log_normal(Z: np.ndarray) -> np.ndarray:
@@ -30,30 +59,21 @@ def has_latents(estimator: Any) -> bool:
     return isinstance(estimator, BaseGaussianizer)
 
 
-class Ratio(NamedTuple):
-    """A log-density to be estimated, over that of a reference.
+class Estimate(NamedTuple):
+    """Log-densities over those of references, by the fits of one fold.
 
     Attributes
     ----------
-    X : array of shape (n_rows, n_features)
-    log_reference : array of shape (n_rows,) or float
-        Log-density of the reference.
-    latents : array of shape (n_rows, n_features) or None
-        What the reference's own map to normals makes of the rows, if it has one: the
-        ratio is the same there, with the standard normal as the reference.
+    log_ratios : array of shape (n_ratios, n_rows)
+    merit : float
+        On the rows held out; the larger it is, the better the way it was found.
+    other : object
+        Anything else that is wanted back.
     """
 
-    X: np.ndarray
-    log_reference: np.ndarray | float
-    latents: np.ndarray | None = None
-
-    def ways(self) -> dict[str, tuple[np.ndarray, np.ndarray | float]]:
-        """Coordinates that it can be estimated in, and the log-density of the reference there."""
-        found: dict[str, tuple[np.ndarray, np.ndarray | float]]
-        found = {"rows": (self.X, self.log_reference)}
-        if self.latents is not None:
-            found["latents"] = self.latents, log_normal(self.latents)
-        return found
+    log_ratios: np.ndarray
+    merit: float
+    other: Any = None
 
 
 def _fit(estimator: Any, X: np.ndarray, weight: np.ndarray, seed: int) -> Any:
@@ -96,24 +116,24 @@ class CrossFit:
         self.seed, self.n_jobs = seed, n_jobs
         self.fold = np.arange(len(weight)) * n_folds // len(weight)
 
-    def fit(self, X: np.ndarray, k: int) -> Any:
-        """Fit to the rows that are not in fold `k`."""
+    def fit(self, X: np.ndarray, k: int, estimator: Any = None) -> Any:
+        """Fit the estimator, or another one, to the rows that are not in fold `k`."""
         train = self.fold != k
-        return _fit(self.estimator, X[train], self.weight[train], self.seed)
+        estimator = self.estimator if estimator is None else estimator
+        return _fit(estimator, X[train], self.weight[train], self.seed)
 
-    def run(
-        self, ratios_of_fold: Callable[[int], tuple[list[Ratio], Any]]
-    ) -> tuple[np.ndarray, list]:
+    def log_density(self, X: np.ndarray, k: int) -> np.ndarray:
+        """Log-density of all rows by a fit to those that are not in fold `k`."""
+        return self.fit(X, k).score_samples(X)
+
+    def run(self, ways: dict[str, Callable[[int], Estimate]]) -> tuple[np.ndarray, list]:
         """Estimate log-ratios in every fold.
-
-        Where a reference has latents, a ratio is estimated in the coordinates that are likelier
-        for the first fold, held out.
 
         Parameters
         ----------
-        ratios_of_fold : callable
-            From the number of a fold to the ratios, whose references are fitted to the rows that
-            are not in it, and to anything else that is wanted back.
+        ways : dict of callables
+            From the number of a fold to an `Estimate` by fits to the rows that are not in it. All
+            are tried in the first fold, and the one of most merit is kept.
 
         Returns
         -------
@@ -121,39 +141,31 @@ class CrossFit:
             Half the sum of the log-ratio by the fit that has not seen the row, and of the mean by
             those that have.
         others : list
-            What else `ratios_of_fold` returned, by fold.
+            What else the estimates held, by fold.
         """
-        first, ways, other = self._fold(ratios_of_fold, 0, None)
+        tried = {name: way(0) for name, way in ways.items()}
+        best = max(tried, key=lambda name: tried[name].merit)
         parallel = Parallel(n_jobs=self.n_jobs)
-        rest = parallel(
-            delayed(self._fold)(ratios_of_fold, k, ways) for k in range(1, self.n_folds)
-        )
-        values = np.array([first, *(values for values, _, _ in rest)])
-        return self.half_sum(values), [other, *(other for _, _, other in rest)]
+        rest = parallel(delayed(ways[best])(k) for k in range(1, self.n_folds))
+        estimates = [tried[best], *rest]
+        values = self.half_sum(np.array([estimate.log_ratios for estimate in estimates]))
+        return values, [estimate.other for estimate in estimates]
 
-    def _fold(self, ratios_of_fold, k, chosen):
-        """Log-ratios of all rows by the fits of one fold, and the coordinates they were made in."""
-        ratios, other = ratios_of_fold(k)
-        values, ways = [], []
-        for i, ratio in enumerate(ratios):
-            tried = ratio.ways()
-            if chosen is not None:
-                tried = {chosen[i]: tried[chosen[i]]}
-            found = {
-                way: self.fit(rows, k).score_samples(rows) - log_reference
-                for way, (rows, log_reference) in tried.items()
-            }
-            ways.append(max(found, key=lambda way: self._held_out_mean(found[way], k)))
-            values.append(found[ways[-1]])
-        return values, ways, other
-
-    def _held_out_mean(self, values, k):
+    def held_out_mean(self, values: np.ndarray, k: int) -> float:
+        """Mean over the rows of fold `k`."""
         out = self.fold == k
-        return np.average(values[out], weights=self.weight[out])
+        return float(np.average(values[out], weights=self.weight[out]))
 
     def seen_and_unseen(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Split values by fold, of shape (n_folds, ..., n_rows): the mean over the fits that
-        have seen a row, and the value by the one that has not.
+        """Mean over the fits that have seen a row, and the value by the one that has not.
+
+        Parameters
+        ----------
+        values : array of shape (n_folds, ..., n_rows)
+
+        Returns
+        -------
+        seen, unseen : array of shape (..., n_rows)
         """
         rows = np.arange(len(self.fold))
         unseen = np.moveaxis(values, 0, -1)[..., rows, self.fold]
@@ -163,3 +175,49 @@ class CrossFit:
         """Half the sum of the two parts of `seen_and_unseen`."""
         seen, unseen = self.seen_and_unseen(values)
         return (seen + unseen) / 2
+
+
+class Options:
+    """What all measures take, checked.
+
+    Parameters
+    ----------
+    estimator : estimator or None
+    cv : int
+    n_jobs : int or None
+    random_state : int, RandomState instance or None
+    """
+
+    def __init__(self, estimator, cv, n_jobs, random_state):
+        self.unfolding: tuple[Any, ...]
+        if estimator is None:
+            estimator = RBIGTransformer(head="auto")
+            # A mixture's map twists its latents: it comes second, where little is left to map.
+            self.unfolding = (RBIGTransformer(), estimator)
+        else:
+            self.unfolding = (estimator,) if has_latents(estimator) else ()
+        for method in ("fit", "score_samples"):
+            if isinstance(estimator, type) or not callable(getattr(estimator, method, None)):
+                raise ValueError(
+                    f"estimator={estimator!r} has no method {method}: an instance of a density "
+                    "estimator is needed, such as RBIGTransformer()."
+                )
+        check_scalar(cv, "cv", Integral, min_val=2)
+        self.estimator, self.cv, self.n_jobs = estimator, int(cv), n_jobs
+        self.rng = numpy_generator(random_state)
+        self.seed = int(self.rng.integers(2**31 - 1))
+
+    def rows(self, X, weight):
+        """Distinct rows in an order drawn from their content, and their weights."""
+        Y, weight = canonical_columns(X, weight, int(self.rng.integers(2**63)))
+        return np.ascontiguousarray(Y.T), weight
+
+    def cross_fit(self, weight, names, n_folds=None):
+        """Folds of distinct rows."""
+        if len(weight) < _MIN_ROWS:
+            raise ValueError(
+                f"{names} has {len(weight)} distinct rows of positive weight: at least "
+                f"{_MIN_ROWS} are needed."
+            )
+        n_folds = min(self.cv, len(weight)) if n_folds is None else n_folds
+        return CrossFit(self.estimator, weight, n_folds, self.seed, self.n_jobs)

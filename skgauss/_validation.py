@@ -158,18 +158,18 @@ def _check_finite(X: np.ndarray, label: Any, table: str = "X") -> None:
         value, where = X[start + i, j], f"in {label(j)}, first in row {start + i}"
         if np.isfinite(value):
             raise ValueError(
-                f"Input {table} contains {value:.3g} {where}. Values up to {_LARGEST:.0e} are accepted, "
-                "so that differences stay finite: rescale the column."
+                f"Input {table} contains {value:.3g} {where}. Values up to {_LARGEST:.0e} are "
+                "accepted, so that differences stay finite: rescale the column."
             )
         if np.isnan(value):
             raise ValueError(
-                f"Input {table} contains NaN {where}.{_more_missing(X, label)} Only finite values are "
-                "accepted: drop such rows, or impute them (sklearn.impute), for example "
+                f"Input {table} contains NaN {where}.{_more_missing(X, label)} Only finite values "
+                "are accepted: drop such rows, or impute them (sklearn.impute), for example "
                 "make_pipeline(SimpleImputer(strategy='median'), ...)."
             )
         raise ValueError(
-            f"Input {table} contains infinity (inf) {where}. Only finite values are accepted: drop or "
-            "impute such rows (sklearn.impute) first."
+            f"Input {table} contains infinity (inf) {where}. Only finite values are accepted: drop "
+            "or impute such rows (sklearn.impute) first."
         )
 
 

@@ -8,20 +8,22 @@ reference are fitted to the same rows, so that standard errors are those of pair
 
 from __future__ import annotations
 
-import itertools
 import math
-from numbers import Integral
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
-from sklearn.utils import check_scalar
 
-from skgauss._crossfit import CrossFit, Ratio, has_latents, log_normal
-from skgauss._validation import numpy_generator, validate_table
-from skgauss.canonical import canonical_columns
+from skgauss._crossfit import (
+    Estimate,
+    Options,
+    has_latents,
+    log_normal,
+    of_positive_weight,
+    varying,
+)
+from skgauss._dependence import dependence, normal_scores
+from skgauss._validation import validate_table
 from skgauss.iteration import mean_and_error
-from skgauss.rbig import RBIGTransformer
 from skgauss.rotations import PCARotation
 
 __all__ = [
@@ -33,55 +35,23 @@ __all__ = [
     "total_correlation",
 ]
 
-_MIN_ROWS = 4  # distinct ones, so that two are left to fit to in every fold
-
-
-class _Options:
-    """What all measures take, checked."""
-
-    def __init__(self, estimator, cv, n_jobs, random_state):
-        if estimator is None:
-            estimator = RBIGTransformer(head="auto")
-        for method in ("fit", "score_samples"):
-            if isinstance(estimator, type) or not callable(getattr(estimator, method, None)):
-                raise ValueError(
-                    f"estimator={estimator!r} has no method {method}: an instance of a density "
-                    "estimator is needed, such as RBIGTransformer()."
-                )
-        check_scalar(cv, "cv", Integral, min_val=2)
-        self.estimator, self.cv, self.n_jobs = estimator, int(cv), n_jobs
-        self.rng = numpy_generator(random_state)
-        self.seed = int(self.rng.integers(2**31 - 1))
-
-    def rows(self, X, weight):
-        """Distinct rows in an order drawn from their content, and their weights."""
-        Y, weight = canonical_columns(X, weight, int(self.rng.integers(2**63)))
-        return np.ascontiguousarray(Y.T), weight
-
-    def cross_fit(self, weight, names, n_folds=None):
-        """Folds of distinct rows."""
-        if len(weight) < _MIN_ROWS:
-            raise ValueError(
-                f"{names} has {len(weight)} distinct rows of positive weight: at least "
-                f"{_MIN_ROWS} are needed."
-            )
-        n_folds = min(self.cv, len(weight)) if n_folds is None else n_folds
-        return CrossFit(self.estimator, weight, n_folds, self.seed, self.n_jobs)
-
 
 def _result(value, error, return_std):
     """Plain numbers, as every measure returns them."""
     return (float(value), float(error)) if return_std else float(value)
 
 
-def _with_weight(X, weight):
-    """Rows of positive weight."""
-    return X if weight is None else X[weight > 0]
+def _table(X, name, sample_weight):
+    """Validated rows of positive weight, and their weights."""
+    X, weight = validate_table(X, name, sample_weight)
+    (X,), weight = of_positive_weight([X], weight)
+    return X, weight
 
 
-def _varying(X):
-    """Which columns are not constant."""
-    return X.min(axis=0) < X.max(axis=0)
+def _estimate(folds, X, log_reference, k, other=None):
+    """Log-density of rows, or latents, over that of a reference."""
+    log_ratio = folds.log_density(X, k) - log_reference
+    return Estimate(log_ratio[None], folds.held_out_mean(log_ratio, k), other)
 
 
 def entropy(
@@ -152,13 +122,13 @@ def entropy(
     >>> bool(abs(value - truth) < 3 * std), round(std, 3)
     (True, 0.016)
     """
-    options = _Options(estimator, cv, n_jobs, random_state)
-    X, weight = validate_table(X, "X", sample_weight)
-    if not _varying(_with_weight(X, weight)).all():
+    options = Options(estimator, cv, n_jobs, random_state)
+    X, weight = _table(X, "X", sample_weight)
+    if not varying(X).all():
         return _result(-math.inf, 0.0, return_std)
     X, weight = options.rows(X, weight)
     folds = options.cross_fit(weight, "X")
-    (log_density,), _ = folds.run(lambda k: ([Ratio(X, 0.0)], None))
+    (log_density,), _ = folds.run({"rows": lambda k: _estimate(folds, X, 0.0, k)})
     return _result(*mean_and_error(-log_density, weight), return_std)
 
 
@@ -228,32 +198,37 @@ def negentropy(
     >>> from skgauss.information import negentropy
     >>> x = np.random.default_rng(0).uniform(size=2000)
     >>> truth = 0.5 * np.log(2 * np.pi * np.e / 12)
-    >>> round(truth, 2), round(negentropy(x, random_state=0), 2)
+    >>> round(float(truth), 2), round(negentropy(x, random_state=0), 2)
     (0.18, 0.17)
     """
-    options = _Options(estimator, cv, n_jobs, random_state)
+    options = Options(estimator, cv, n_jobs, random_state)
     if reference not in ("gaussian", "standard_normal"):
-        raise ValueError(
-            f"reference={reference!r}: 'gaussian' and 'standard_normal' are accepted."
-        )
-    X, weight = validate_table(X, "X", sample_weight)
-    varying = _varying(_with_weight(X, weight))
-    if reference == "standard_normal" and not varying.all():
+        raise ValueError(f"reference={reference!r}: 'gaussian' and 'standard_normal' are accepted.")
+    X, weight = _table(X, "X", sample_weight)
+    moves = varying(X)
+    if reference == "standard_normal" and not moves.all():
         return _result(math.inf, 0.0, return_std)
-    if not varying.any():
+    if not moves.any():
         return _result(0.0, 0.0, return_std)
-    X, weight = options.rows(X[:, varying], weight)
+    X, weight = options.rows(X[:, moves], weight)
     folds = options.cross_fit(weight, "X")
 
-    def ratios(k):
-        if reference == "standard_normal":
-            return [Ratio(X, log_normal(X))], None
+    def white(k):
         train = folds.fold != k
-        white = PCARotation().fit(X[train], sample_weight=weight[train])
-        Z = white.transform(X)
-        return [Ratio(X, log_normal(Z) + white.log_det_, Z)], None
+        return PCARotation().fit(X[train], sample_weight=weight[train])
 
-    (gain,), _ = folds.run(ratios)
+    def rows(k):
+        if reference == "standard_normal":
+            return _estimate(folds, X, log_normal(X), k)
+        to_white = white(k)
+        return _estimate(folds, X, log_normal(to_white.transform(X)) + to_white.log_det_, k)
+
+    def latents(k):
+        Z = white(k).transform(X)
+        return _estimate(folds, Z, log_normal(Z), k)
+
+    ways = {"rows": rows} if reference == "standard_normal" else {"rows": rows, "latents": latents}
+    (gain,), _ = folds.run(ways)
     return _result(*mean_and_error(gain, weight), return_std)
 
 
@@ -327,14 +302,14 @@ def total_correlation(
     >>> X = rng.multivariate_normal([0, 0, 0], 0.5 + 0.5 * np.eye(3), size=2000)
     >>> value, std = total_correlation(np.exp(X), random_state=0, return_std=True)
     >>> truth = -0.5 * np.log(np.linalg.det(0.5 + 0.5 * np.eye(3)))
-    >>> round(truth, 2), bool(abs(value - truth) < 3 * std)
+    >>> round(float(truth), 2), bool(abs(value - truth) < 3 * std)
     (0.35, True)
     """
-    options = _Options(estimator, cv, n_jobs, random_state)
+    options = Options(estimator, cv, n_jobs, random_state)
     X, weight = validate_table(X, "X", sample_weight)
     columns = [X[:, [j]] for j in range(X.shape[1])]
-    parts, weight = _scored(columns, weight, options)
-    gain = _dependence(parts, weight, [range(len(parts))], options)[0]
+    parts, weight = normal_scores(columns, weight, options)
+    gain = dependence(parts, weight, [tuple(range(len(parts)))], options)[0]
     return _result(*mean_and_error(gain, weight), return_std)
 
 
@@ -393,11 +368,11 @@ def mutual_information(
 
     Notes
     -----
-    Columns are replaced by their normal scores, see `total_correlation`. The density of every
-    block of several columns is estimated, and that of both blocks together: in the scores, or
-    in the latents of the two blocks' own maps to normals, whichever is likelier for rows held
-    out. The latter sees a dependence that is simple once the blocks have been unfolded. An
-    estimator without such a map works in the scores only.
+    Columns are replaced by their normal scores, see `total_correlation`. The density of both
+    blocks together is compared with those of the blocks, each estimated; or both blocks are first
+    mapped to normals, each by itself, which changes no dependence and leaves only the joint
+    density of the latents to be estimated. The way that finds more in the first fold, held out,
+    is taken in all. An estimator without a map to normals works in the scores only.
 
     What the estimator does not represent of the joint density makes the result too small, what
     it does not represent of the blocks' too large.
@@ -419,13 +394,13 @@ def mutual_information(
     >>> Y = 0.8 * X + 0.6 * rng.normal(size=(2000, 2))
     >>> value, std = mutual_information(X, np.exp(Y), random_state=0, return_std=True)
     >>> truth = -np.log(1 - 0.8**2)
-    >>> round(truth, 2), bool(abs(value - truth) < 3 * std)
+    >>> round(float(truth), 2), bool(abs(value - truth) < 3 * std)
     (1.02, True)
     """
-    options = _Options(estimator, cv, n_jobs, random_state)
+    options = Options(estimator, cv, n_jobs, random_state)
     blocks, weight = _validated_blocks({"X": X, "Y": Y}, sample_weight)
-    parts, weight = _scored(blocks, weight, options)
-    gain = _dependence(parts, weight, [(0, 1)], options)[0]
+    parts, weight = normal_scores(blocks, weight, options)
+    gain = dependence(parts, weight, [(0, 1)], options)[0]
     return _result(*mean_and_error(gain, weight), return_std)
 
 
@@ -497,10 +472,10 @@ def conditional_mutual_information(
     >>> bool(abs(value) < 3 * std)
     True
     """
-    options = _Options(estimator, cv, n_jobs, random_state)
+    options = Options(estimator, cv, n_jobs, random_state)
     blocks, weight = _validated_blocks({"X": X, "Y": Y, "Z": Z}, sample_weight)
-    parts, weight = _scored(blocks, weight, options)
-    all_three, with_x, with_y = _dependence(parts, weight, [(0, 1, 2), (0, 2), (1, 2)], options)
+    parts, weight = normal_scores(blocks, weight, options)
+    all_three, with_x, with_y = dependence(parts, weight, [(0, 1, 2), (0, 2), (1, 2)], options)
     return _result(*mean_and_error(all_three - with_x - with_y, weight), return_std)
 
 
@@ -582,37 +557,41 @@ def kl_divergence(
     >>> bool(abs(value - 0.5) < 3 * std)
     True
     """
-    options = _Options(estimator, cv, n_jobs, random_state)
-    X, weight = validate_table(X, "X", sample_weight)
-    Y, weight_Y = validate_table(Y, "Y", sample_weight_Y)
+    options = Options(estimator, cv, n_jobs, random_state)
+    X, weight = _table(X, "X", sample_weight)
+    Y, weight_Y = _table(Y, "Y", sample_weight_Y)
     if X.shape[1] != Y.shape[1]:
-        raise ValueError(
-            f"X has {X.shape[1]} columns and Y {Y.shape[1]}: both need the same ones."
-        )
-    X, Y = _with_weight(X, weight), _with_weight(Y, weight_Y)
-    weight, weight_Y = (w if w is None else w[w > 0] for w in (weight, weight_Y))
-    varying = _varying(X) & _varying(Y)
-    if np.any(X[0, ~varying] != Y[:, ~varying]) or np.any(Y[0, ~varying] != X[:, ~varying]):
+        raise ValueError(f"X has {X.shape[1]} columns and Y {Y.shape[1]}: both need the same ones.")
+    moves = varying(X) & varying(Y)
+    if np.any(X[0, ~moves] != Y[:, ~moves]) or np.any(Y[0, ~moves] != X[:, ~moves]):
         return _result(math.inf, 0.0, return_std)
-    if not varying.any():
+    if not moves.any():
         return _result(0.0, 0.0, return_std)
-    X, weight = options.rows(X[:, varying], weight)
-    Y, weight_Y = options.rows(Y[:, varying], weight_Y)
+    X, weight = options.rows(X[:, moves], weight)
+    Y, weight_Y = options.rows(Y[:, moves], weight_Y)
     n_folds = min(options.cv, len(X), len(Y))
     folds_X = options.cross_fit(weight, "X", n_folds)
     folds_Y = options.cross_fit(weight_Y, "Y", n_folds)
 
-    def ratios(k):
+    def of_q(q, log_q):
+        return q.score_samples(Y), np.average(log_q, weights=weight)
+
+    def rows(k):
         q = folds_Y.fit(Y, k)
         log_q = q.score_samples(X)
-        latents = q.transform(X) if has_latents(q) else None
-        return [Ratio(X, log_q, latents)], (q.score_samples(Y), np.average(log_q, weights=weight))
+        return _estimate(folds_X, X, log_q, k, of_q(q, log_q))
 
-    (gain,), of_q = folds_X.run(ratios)
+    def latents(k):
+        q = folds_Y.fit(Y, k)
+        Z = q.transform(X)
+        return _estimate(folds_X, Z, log_normal(Z), k, of_q(q, q.score_samples(X)))
+
+    ways = {"rows": rows, "latents": latents} if has_latents(options.estimator) else {"rows": rows}
+    (gain,), of_folds = folds_X.run(ways)
     value, error = mean_and_error(gain, weight)
-    seen, unseen = folds_Y.seen_and_unseen(np.array([log_q for log_q, _ in of_q]))
+    seen, unseen = folds_Y.seen_and_unseen(np.array([log_q for log_q, _ in of_folds]))
     optimism = np.average(seen - unseen, weights=weight_Y) / 2
-    spread = np.var([mean for _, mean in of_q]) * (n_folds - 1)
+    spread = np.var([mean for _, mean in of_folds]) * (n_folds - 1)
     return _result(value - optimism, math.hypot(error, math.sqrt(spread)), return_std)
 
 
@@ -626,82 +605,3 @@ def _validated_blocks(tables, sample_weight):
                 "the same rows."
             )
     return list(blocks.values()), validate_table(tables["X"], "X", sample_weight)[1]
-
-
-def _scored(blocks, weight, options):
-    """Normal scores of blocks without their constant columns, and the rows' weights.
-
-    The first two blocks come in an order that depends on the scores alone.
-    """
-    blocks = [_with_weight(block, weight) for block in blocks]
-    weight = weight if weight is None else weight[weight > 0]
-    blocks = [block[:, _varying(block)] for block in blocks]
-    ends = np.cumsum([block.shape[1] for block in blocks])
-    if not ends[-1]:
-        return blocks, np.ones(len(blocks[0])) if weight is None else weight
-    X, weight = options.rows(np.hstack(blocks), weight)
-    tied = np.array([len(np.unique(column)) < len(X) for column in X.T])
-    if tied.any() and np.all(weight == np.round(weight)):
-        X = np.repeat(X, weight.astype(int), axis=0)
-        weight = np.ones(len(X))
-    scores = [_normal_scores(column, weight, options.rng) for column in X.T]
-    parts = np.split(np.array(scores).T, ends[:-1], axis=1)
-    if len(parts) > 1 and parts[0].shape[1] and parts[1].shape[1]:
-        parts[:2] = min(parts[:2], parts[1::-1], key=_sorted_bytes)
-    X, weight = options.rows(np.hstack(parts), weight)
-    return np.split(X, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1), weight
-
-
-def _sorted_bytes(parts):
-    """Content of blocks side by side, whatever the order of the rows."""
-    table = np.hstack(parts)
-    return parts[0].shape[1], table[np.lexsort(table.T[::-1])].tobytes()
-
-
-def _normal_scores(column, weight, rng):
-    """Normal quantiles of the ranks of a column, equal values in random order."""
-    order = np.lexsort((rng.random(len(column)), column))
-    place = np.cumsum(weight[order])
-    scores = np.empty(len(column))
-    scores[order] = ndtri((place - weight[order] / 2) / place[-1])
-    return scores
-
-
-def _dependence(parts, weight, subsets, options):
-    """Log-ratio, row by row, of the density of several blocks to the product of the blocks'.
-
-    `parts` holds normal scores, `subsets` which blocks are taken together; one array of shape
-    (n_rows,) for each of these.
-    """
-    parts = dict(enumerate(parts))
-    subsets = [[i for i in subset if parts[i].shape[1]] for subset in subsets]
-    gains = [np.zeros(len(weight)) for _ in subsets]
-    wanted = [s for s, subset in enumerate(subsets) if len(subset) > 1]
-    if not wanted:
-        return gains
-    folds = options.cross_fit(weight, "X")
-    needed = sorted(set(itertools.chain.from_iterable(subsets[s] for s in wanted)))
-
-    def ratios(k):
-        maps = {i: _block_map(folds, parts[i], k) for i in needed}
-        unfolds = any(parts[i].shape[1] > 1 for i in needed) and has_latents(folds.estimator)
-        found = []
-        for s in wanted:
-            scores = np.hstack([parts[i] for i in subsets[s]])
-            log_reference = sum(maps[i][0] for i in subsets[s])
-            latents = np.hstack([maps[i][1] for i in subsets[s]]) if unfolds else None
-            found.append(Ratio(scores, log_reference, latents))
-        return found, None
-
-    values, _ = folds.run(ratios)
-    for s, gain in zip(wanted, values, strict=True):
-        gains[s] = gain
-    return gains
-
-
-def _block_map(folds, scores, k):
-    """Log-density of a block, and its latents if there is a map; a single column is normal."""
-    if scores.shape[1] == 1:
-        return log_normal(scores), scores
-    model = folds.fit(scores, k)
-    return model.score_samples(scores), model.transform(scores) if has_latents(model) else None
