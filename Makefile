@@ -27,7 +27,7 @@ export MPLBACKEND := agg
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-oldest lint format docs bench clean
+.PHONY: help demo test test-slow test-oldest lint format docs bench bench-rbig clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ docs: $(VENV)/.docs ## build the site in docs/_build/html: gallery, doctests, li
 
 bench: $(VENV)/.bench ## compare with peers (BENCH_ARGS="--sets magic --seeds 0")
 	$(BIN)/python benchmarks/density.py $(BENCH_ARGS)
+
+bench-rbig: $(VENV)/.bench ## measure RBIG (BENCH_ARGS="speed", "quality --sets magic", "--quick")
+	$(BIN)/python benchmarks/rbig.py $(BENCH_ARGS)
 
 clean: ## remove the environments and everything that was built
 	rm -rf .venv .venv-* build dist figures .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -40,8 +40,14 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_set(name: str, seed: int, args: argparse.Namespace) -> list[dict]:
-    """Every model on one split; the records carry paired differences to ``args.ours``."""
+def run_set(
+    name: str, seed: int, args: argparse.Namespace, options: dict | None = None
+) -> list[dict]:
+    """Every model on one split; the records carry paired differences to ``args.ours``.
+
+    `options` maps models to parameters beyond their defaults.
+    """
+    options = options or {}
     split = load(name, seed=seed, data_dir=args.data)
     shared = {
         "set": name,
@@ -55,21 +61,29 @@ def run_set(name: str, seed: int, args: argparse.Namespace) -> list[dict]:
     }
     records, scores = [], {}
     with tempfile.TemporaryDirectory() as scratch:
-        parts = Path(scratch) / "split.npz"
-        np.savez(parts, train=split.train, validation=split.validation, test=split.test)
+        parts = save_parts(split, Path(scratch))
         for model in args.models:
-            measured, scores[model] = run_model(model, parts, seed, args)
+            measured, scores[model] = run_model(model, parts, seed, args, options.get(model))
             records.append({**shared, "model": model, **measured})
             print(told(records[-1]), file=sys.stderr, flush=True)
     add_paired_differences(records, scores, args.ours)
     return records
 
 
-def run_model(model: str, parts: Path, seed: int, args) -> tuple[dict, np.ndarray | None]:
+def save_parts(split, folder: Path) -> Path:
+    """Write the three parts where a worker reads them."""
+    parts = folder / "split.npz"
+    np.savez(parts, train=split.train, validation=split.validation, test=split.test)
+    return parts
+
+
+def run_model(
+    model: str, parts: Path, seed: int, args, options: dict | None = None
+) -> tuple[dict, np.ndarray | None]:
     """One model in a fresh process; an ``error`` entry in place of figures where it fails."""
     scores_path = parts.with_name(f"{model}.npy")
     command = [sys.executable, str(HERE / "worker.py"), model, str(parts), str(scores_path)]
-    command += [str(seed), str(args.budget)]
+    command += [str(seed), str(args.budget), json.dumps(options or {})]
     try:
         child = subprocess.run(
             command,

@@ -19,6 +19,7 @@ DISTRIBUTIONS = (
     "optax",
     "equinox",
     "flowjax",
+    "pyod",
     "skgauss",
 )
 
@@ -77,10 +78,10 @@ def processor_name() -> str:
 
 
 def git_revision() -> str:
-    """Commit of the checkout, with ``+changes`` where the work tree differs from it."""
+    """Commit of the checkout, with ``+changes`` where the work tree differs, results aside."""
     try:
         commit = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git("status", "--porcelain")
+        changed = _git("status", "--porcelain", "--", ".", ":(exclude)benchmarks/results")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + ("+changes" if changed else "")

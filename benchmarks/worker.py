@@ -1,7 +1,8 @@
 """Fit and score one model in a process of its own, so that cold is cold and memory is its own.
 
-Called by ``density.py``: ``python worker.py MODEL SPLIT.npz SCORES.npy SEED BUDGET``. The last line
-of standard output is the result as JSON; the log-density of every test row goes to SCORES.npy.
+Called by ``density.py``: ``python worker.py MODEL SPLIT.npz SCORES.npy SEED BUDGET OPTIONS``, where
+OPTIONS is JSON, parameters of the model beyond its defaults. The last line of standard output is
+the result as JSON; the log-density of every test row goes to SCORES.npy.
 """
 
 from __future__ import annotations
@@ -22,16 +23,22 @@ MODELS = {
     "flowjax_tuned": ("flowjax_models", "fit_tuned"),
     "skgauss": ("skgauss_models", "fit_default"),
     "skgauss_budget": ("skgauss_models", "fit_within_budget"),
+    "rbig": ("rbig_models", "fit_default"),
+    "rbig_mixture": ("rbig_models", "fit_mixture"),
+    "rbig_auto": ("rbig_models", "fit_auto"),
 }
 
 
-def measure(model: str, parts: dict, seed: int, budget: float) -> tuple[dict, np.ndarray]:
+def measure(
+    model: str, parts: dict, seed: int, budget: float, options: dict
+) -> tuple[dict, np.ndarray]:
     """Import, fit and score; returns what is to be reported and the test log-densities."""
     module, function = MODELS[model]
     memory_before = peak_mib()
     imported, import_seconds = timed(importlib.import_module, module)
     fit = getattr(imported, function)
-    fitted, fit_seconds = timed(fit, parts["train"], parts["validation"], seed=seed, budget=budget)
+    rows = parts["train"], parts["validation"]
+    fitted, fit_seconds = timed(fit, *rows, seed=seed, budget=budget, **options)
     score_samples, details = fitted
     memory_fit = peak_mib()
     scores, first_seconds = timed(score_samples, parts["test"])
@@ -74,10 +81,10 @@ def peak_mib() -> float:
 
 def main() -> None:
     """Entry point of the child process."""
-    model, split_path, scores_path, seed, budget = sys.argv[1:]
+    model, split_path, scores_path, seed, budget, options = sys.argv[1:]
     with np.load(split_path) as archive:
         parts = dict(archive)
-    measured, scores = measure(model, parts, int(seed), float(budget))
+    measured, scores = measure(model, parts, int(seed), float(budget), json.loads(options))
     np.save(scores_path, scores)
     print(json.dumps(measured))
 

@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skgauss.glow import GlowGaussianizer as GlowGaussianizer
+    from skgauss.outliers import DensityOutlierDetector as DensityOutlierDetector
     from skgauss.rbig import RBIGTransformer as RBIGTransformer
 
 __version__ = "0.1.0"
 
-_HOMES = {"GlowGaussianizer": "skgauss.glow", "RBIGTransformer": "skgauss.rbig"}
+_HOMES = {
+    "DensityOutlierDetector": "skgauss.outliers",
+    "GlowGaussianizer": "skgauss.glow",
+    "RBIGTransformer": "skgauss.rbig",
+}
 _MODULES = ("bijections", "display", "information", "marginals", "rotations")
 
 __all__ = [
+    "DensityOutlierDetector",
     "GlowGaussianizer",
     "RBIGTransformer",
     "bijections",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
+from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
@@ -37,6 +38,7 @@ __all__ = [
     "all_or_nothing",
     "column_label",
     "numpy_generator",
+    "routing_enabled",
     "validate_latents",
     "validate_rows",
     "validate_table",

@@ -28,7 +28,7 @@ from skgauss.exceptions import InconsistentVersionWarning
 
 __all__ = ["BaseGaussianizer"]
 
-_BLOCKS_PER_TASK = 16
+_BLOCKS_PER_TASK = 4
 
 
 def _evaluate(function, X, block_size):

@@ -41,6 +41,11 @@ def _row_hashes(X: np.ndarray, salt: int) -> np.ndarray:
     return hashes
 
 
+def _equal_to_next(Y: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Whether the rows at these places equal their successors."""
+    return np.all(Y[:, places] == Y[:, places + 1], axis=0)
+
+
 def canonical_columns(
     X: np.ndarray, sample_weight: np.ndarray | None, salt: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -88,9 +93,14 @@ def canonical_columns(
     Y = np.empty((X.shape[1], len(X)))
     for j, column in enumerate(Y):
         np.add(X[:, j][order], 0.0, out=column)
-    weight = np.ones(len(X)) if sample_weight is None else sample_weight[order]
     alike = np.flatnonzero(np.diff(hashes[order]) == 0)
-    repeats = alike[np.all(Y[:, alike] == Y[:, alike + 1], axis=0)] + 1
+    equal = _equal_to_next(Y, alike)
+    if not equal.all():  # distinct rows of one hash: their values decide
+        within = np.lexsort((*Y, hashes[order]))
+        order, Y = order[within], np.take(Y, within, axis=1)
+        equal = _equal_to_next(Y, alike)
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight[order]
+    repeats = alike[equal] + 1
     if len(repeats):
         first = np.delete(np.arange(len(X)), repeats)
         Y, weight = np.take(Y, first, axis=1), np.add.reduceat(weight, first)

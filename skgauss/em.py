@@ -306,6 +306,17 @@ def select_gaussian_mixture(
     Returns
     -------
     mixture : GaussianMixtureMap
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.em import select_gaussian_mixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(2000, 2)) + 8 * rng.integers(2, size=(2000, 1))
+    >>> weight = np.ones(1000)
+    >>> mixture = select_gaussian_mixture(X[:1000], weight, X[1000:], weight, candidates=(1, 2))
+    >>> mixture.weights.shape
+    (2,)
     """
     loc, scale = _standardisation(X, weight)
     table = _standardised(X, weight, loc, scale)

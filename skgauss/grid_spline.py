@@ -70,6 +70,25 @@ class GridSpline(NamedTuple):
         parts = (z[:, :-1], height, slope[:, :-1] * relative, slope[:, 1:] * relative)
         return [np.ascontiguousarray(part).ravel() for part in parts]
 
+    def _evaluate(self, Y, with_slope):
+        """Images of the moved columns, given alone, and the slopes or None."""
+        index, t, beyond = self._place(Y)
+        start, height, slope0, slope1 = (c.take(index) for c in self._coefficients())
+        square = t * t
+        mix = t - square
+        denominator = 1 + (slope0 + slope1 - 2) * mix
+        z = start + height * (square + slope0 * mix) / denominator
+        edge = self.slope.astype(np.float64)[:, [0, -1]]
+        outside = np.nonzero(beyond)
+        excess = beyond[outside]
+        z[outside] += np.where(excess < 0, edge[outside[0], 0], edge[outside[0], 1]) * excess
+        if not with_slope:
+            return z, None
+        rest = 1 - t
+        slope = slope1 * square + 2 * mix + slope0 * rest * rest
+        slope *= height * (1 / self._step) / (denominator * denominator)
+        return z, slope
+
     def forward(self, Y: np.ndarray, *, log_det: bool = True):
         """Apply the map, in place.
 
@@ -88,26 +107,32 @@ class GridSpline(NamedTuple):
         """
         if not len(self.columns):
             return Y, np.zeros(Y.shape[1]) if log_det else None
-        moved = Y if len(self.columns) == len(Y) else Y[self.columns]
-        index, t, beyond = self._place(moved)
-        start, height, slope0, slope1 = (c.take(index) for c in self._coefficients())
-        square = t * t
-        mix = t - square
-        denominator = 1 + (slope0 + slope1 - 2) * mix
-        z = start + height * (square + slope0 * mix) / denominator
-        edge = self.slope.astype(np.float64)[:, [0, -1]]
-        outside = np.nonzero(beyond)
-        excess = beyond[outside]
-        z[outside] += np.where(excess < 0, edge[outside[0], 0], edge[outside[0], 1]) * excess
-        log_slope = None
-        if log_det:
-            rest = 1 - t
-            slope = slope1 * square + 2 * mix + slope0 * rest * rest
-            slope *= height * (1 / self._step) / (denominator * denominator)
-            starts = np.arange(0, len(slope), _COLUMNS_PER_LOG)
-            log_slope = np.log(np.multiply.reduceat(slope, starts, axis=0)).sum(axis=0)
-        Y[self.columns] = z
-        return Y, log_slope
+        in_order = np.array_equal(self.columns, np.arange(len(Y)))
+        moved = Y if in_order else Y[self.columns]
+        Y[self.columns], slope = self._evaluate(moved, log_det)
+        if slope is None:
+            return Y, None
+        starts = np.arange(0, len(slope), _COLUMNS_PER_LOG)
+        return Y, np.log(np.multiply.reduceat(slope, starts, axis=0)).sum(axis=0)
+
+    def forward_by_column(self, Y: np.ndarray):
+        """Apply the map, and keep the columns' derivatives apart.
+
+        Parameters
+        ----------
+        Y : array of float64 of shape (n_features, n_rows)
+
+        Returns
+        -------
+        Z : array of shape (n_features, n_rows)
+        log_slope : array of shape (n_features, n_rows)
+            0 where a column is not moved.
+        """
+        Z, log_slope = Y.copy(), np.zeros(Y.shape)
+        if len(self.columns):
+            Z[self.columns], slope = self._evaluate(Y[self.columns], with_slope=True)
+            log_slope[self.columns] = np.log(slope)
+        return Z, log_slope
 
     def inverse(self, Z: np.ndarray) -> np.ndarray:
         """Map back, in closed form.

@@ -19,9 +19,17 @@ from skgauss._validation import (
 from skgauss.base import BaseGaussianizer
 from skgauss.canonical import canonical_columns
 from skgauss.em import fit_gaussian_mixture, select_gaussian_mixture
-from skgauss.iteration import Columns, IterationOptions, Trace, add_layers, mean_and_error
+from skgauss.iteration import (
+    BLOCK_VALUES,
+    Columns,
+    IterationOptions,
+    Trace,
+    add_layers,
+    mean_and_error,
+)
 from skgauss.layers import MapLayer
 from skgauss.marginals import MARGINALS, SplineMarginal
+from skgauss.marginals.base import BaseMarginal
 from skgauss.resolution import noise_width
 from skgauss.rotations import ROTATIONS
 
@@ -31,6 +39,7 @@ _MAX_HELD_OUT = 10_000
 _MIN_HELD_OUT = 200  # or a quarter of the rows, if that is less
 _REFIT_BELOW = 5_000  # rows; below, the depth found is fitted again to all of them
 _MIN_ROWS_TO_SPLIT = 40
+_REGISTER = 16  # rows that a matrix product takes at a time, or a multiple of it
 _MAX_IDLE = 3  # layers in a row that move no direction
 
 
@@ -46,6 +55,11 @@ def _log_likelihood(maps, rows):
     marginal, mixture = maps
     Z, log_det = marginal._forward(rows.Y.T)
     return rows.weight @ (log_det + mixture.log_density(Z))
+
+
+def _padded(X):
+    """Columns of rows, filled up to whole registers: then a row's bits do not depend on others."""
+    return np.pad(X.T, ((0, 0), (0, -len(X) % _REGISTER)))
 
 
 class _Plan(NamedTuple):
@@ -106,7 +120,8 @@ class RBIGTransformer(BaseGaussianizer):
     rotation : {"auto", "pca", "ica", "random"} or estimator, default="auto"
         Directions of a layer: principal axes, independent components, or random ones, all of
         whitened columns; "auto" takes those of the first two that look less normal. An instance
-        is one from `skgauss.rotations`, or any estimator with `fit` and a square `components_`.
+        is one from `skgauss.rotations`, or any estimator with `fit` and a square `components_`;
+        it gets the weights if its `fit` takes them, and a `random_state` of its own per layer.
     stopping : {"negentropy", "likelihood", None}, default="negentropy"
         "negentropy": stop when what the last `n_iter_no_change` layers removed together is
         within 1.64 standard errors of zero. "likelihood": stop when the held-out likelihood was
@@ -176,13 +191,16 @@ class RBIGTransformer(BaseGaussianizer):
     (3, 2)
     """
 
-    _block_size = 4096
+    @property
+    def _block_size(self) -> int:  # type: ignore[override]
+        """Rows of a block: as many values as threads need to rarely wait for each other."""
+        return max(_REGISTER, BLOCK_VALUES // self.n_features_in_ // _REGISTER * _REGISTER)
 
     _parameter_constraints: ClassVar[dict] = {
         "max_layers": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, 1, closed="right")],
         "head": [StrOptions({"mixture", "auto"}), None],
-        "marginal": [StrOptions(set(MARGINALS)), BaseGaussianizer],
+        "marginal": [StrOptions(set(MARGINALS)), BaseMarginal],
         "rotation": [StrOptions({"auto", *ROTATIONS}), HasMethods("fit")],
         "stopping": [StrOptions({"negentropy", "likelihood"}), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -240,7 +258,7 @@ class RBIGTransformer(BaseGaussianizer):
         n_held_out = self._n_held_out(weight)
         heads = {None: [False], "mixture": [True], "auto": [False, True]}[self.head]
         if not n_held_out:
-            return self._iterate(Y, weight, 0, _Plan(heads[-1] and self.head == "mixture"), seed)
+            return self._iterate(Y, weight, 0, _Plan(self.head == "mixture"), seed)
         few = weight.sum() < _REFIT_BELOW
         fits = []
         for with_mixture in heads:
@@ -282,8 +300,11 @@ class RBIGTransformer(BaseGaussianizer):
     def _options(self, n_held_out, depth, n_first):
         """How to iterate: judged by rows held out, or to a depth that is known."""
         judged = depth is None and self.stopping is not None
+        if judged and not n_held_out:
+            depth = 1  # rows that nobody judges: whitened, and no more
+        most = max(self.max_layers - n_first, 0)
         return IterationOptions(
-            max_layers=max(self.max_layers - n_first, 0) if depth is None else depth,
+            max_layers=most if depth is None else min(depth, most),
             learning_rate=self.learning_rate,
             rotation=self.rotation,
             marginal=self.marginal,
@@ -328,14 +349,15 @@ class RBIGTransformer(BaseGaussianizer):
             self.total_correlation_ = float(self.negentropy_[1 : self.n_layers_].sum())
 
     def _forward(self, X):
-        Y, log_det = X.T, 0.0
+        Y = _padded(X)
+        log_det = np.zeros(Y.shape[1])
         for layer in self.layers_:
             Y, increment = layer.forward(Y)
             log_det = log_det + increment
-        return Y.T, log_det
+        return Y.T[: len(X)], log_det[: len(X)]
 
     def _inverse(self, Z):
-        Z = Z.T
+        Y = _padded(Z)
         for layer in reversed(self.layers_):
-            Z = layer.inverse(Z)
-        return Z.T
+            Y = layer.inverse(Y)
+        return Y.T[: len(Z)]

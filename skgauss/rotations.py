@@ -6,39 +6,45 @@ Each one whitens (a general linear map, whose log-determinant counts) and then r
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from scipy import linalg
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skgauss._blas import one_blas_thread
+from skgauss._documentation import DocumentationLinkMixin
 from skgauss._validation import (
     Interval,
     StrOptions,
     all_or_nothing,
     numpy_generator,
+    validate_latents,
     validate_rows,
 )
 from skgauss.canonical import canonical_columns
 
 __all__ = [
     "ROTATIONS",
+    "VARIANCE_FLOOR",
     "ICARotation",
     "Moments",
     "PCARotation",
     "RandomRotation",
     "ica_axes",
     "random_axes",
+    "turned",
 ]
 
-_VARIANCE_FLOOR = 1e-9  # of the largest variance; a smaller one is that of rounding
+VARIANCE_FLOOR = 1e-9  # of the largest variance; a smaller one is that of rounding
 _ROWS_PER_COLUMN = 100  # below, a covariance is shrunk
 _N_FOLDS = 5
 _SHRINKAGES = np.concatenate([[0.0], np.logspace(-4, 0, 17)])
 _ICA_ROWS = 10_000
+_NO_VARIANCE = 1e-6  # of white rows
 _FUNS = ("exp", "logcosh", "cube", "square")
 
 
@@ -59,7 +65,7 @@ class Moments(NamedTuple):
     >>> Y = np.random.default_rng(0).normal(size=(2, 4000)) * np.array([[1.0], [3.0]])
     >>> mean, components = Moments.of(Y, None).whitening()
     >>> abs(np.linalg.inv(components)).round(1).tolist()
-    [[0.0, 1.0], [3.0, 0.0]]
+    [[1.0, 0.0], [0.0, 3.0]]
     """
 
     weight: np.ndarray
@@ -79,18 +85,29 @@ class Moments(NamedTuple):
             np.array([weighted[:, fold] @ Y[:, fold].T for fold in folds]),
         )
 
-    def __add__(self, other) -> Moments:  # type: ignore[override]
+    def __add__(self, other) -> Moments:
         return Moments(*(mine + its for mine, its in zip(self, other, strict=True)))
 
     def mean_and_covariance(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and covariance of all rows."""
         return _mean_and_covariance(*(part.sum(axis=0) for part in self))
 
-    def whitening(self) -> tuple[np.ndarray, np.ndarray]:
+    def whitening(self, *, again: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Mean, and the matrix that whitens; its rows are scaled principal axes.
 
         Where there are fewer than 100 rows per column, the covariance is shrunk towards a
         multiple of the identity, by the share that is likeliest for a normal over the folds.
+
+        Parameters
+        ----------
+        again : bool, default=False
+            The rows were white before: directions in which they do not vary are left as they
+            are. Stretched once more by every layer, they would lose all digits.
+
+        Returns
+        -------
+        mean : array of shape (n_features,)
+        components : array of shape (n_features, n_features)
         """
         mean, covariance = self.mean_and_covariance()
         variance, axes = linalg.eigh(covariance)
@@ -98,8 +115,9 @@ class Moments(NamedTuple):
         if self.weight.sum() < _ROWS_PER_COLUMN * len(mean):
             share = self._shrinkage()
         variance = (1 - share) * variance + share * np.mean(variance)
-        floor = _VARIANCE_FLOOR * max(variance[-1], _VARIANCE_FLOOR)
-        return mean, (axes / np.sqrt(np.maximum(variance, floor))).T
+        floor = VARIANCE_FLOOR * max(variance[-1], VARIANCE_FLOOR)
+        variance = np.where(variance < floor, 1.0 if again else floor, variance)
+        return mean, (axes / np.sqrt(variance)).T
 
     def _shrinkage(self) -> float:
         """Share of the identity whose normal is likeliest for the rows of each fold, held out."""
@@ -111,7 +129,7 @@ class Moments(NamedTuple):
             mean, covariance = _mean_and_covariance(*rest)
             variance, axes = linalg.eigh(covariance)
             shrunk = variance + _SHRINKAGES[:, None] * (np.mean(variance) - variance)
-            shrunk = np.maximum(shrunk, _VARIANCE_FLOOR * max(variance[-1], _VARIANCE_FLOOR))
+            shrunk = np.maximum(shrunk, VARIANCE_FLOOR * max(variance[-1], VARIANCE_FLOOR))
             cross = np.outer(self.total[k], mean)
             squares = self.squares[k] - cross - cross.T + n_rows * np.outer(mean, mean)
             spread = np.einsum("ji,jk,ki->i", axes, squares, axes)
@@ -175,9 +193,14 @@ def ica_axes(
     >>> np.abs(axes).round(1).tolist() in ([[0.6, 0.8], [0.8, 0.6]], [[0.8, 0.6], [0.6, 0.8]])
     True
     """
+    return _ica_axes_and_count(Y, weight, rng, fun, max_iter, tol)[0]
+
+
+def _ica_axes_and_count(Y, weight, rng, fun, max_iter, tol=1e-3):
+    """Axes as of `ica_axes`, and the number of iterations made."""
     share = np.full(Y.shape[1], 1 / Y.shape[1]) if weight is None else weight / weight.sum()
     axes = random_axes(len(Y), rng)
-    for _ in range(max_iter):
+    for n_iter in range(1, max_iter + 1):
         U = axes @ Y
         if fun == "exp":
             value = np.exp(-0.5 * U * U)
@@ -195,7 +218,38 @@ def ica_axes(
         left, _, right = linalg.svd(step)
         before, axes = axes, left @ right
         if np.min(np.abs(np.sum(before * axes, axis=1))) > 1 - tol:
-            break
+            return axes, n_iter
+    return axes, max_iter
+
+
+def turned(white: np.ndarray, find: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Rotate the directions in which white rows vary, and leave the others where they are.
+
+    Mixed with the others, a direction without variance would be bent by the marginal maps into
+    one that has some, and stretched.
+
+    Parameters
+    ----------
+    white : array of shape (n_features, n_rows)
+    find : callable
+        Maps the rows of `white` that vary to as many orthogonal axes.
+
+    Returns
+    -------
+    axes : array of shape (n_features, n_features)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.rotations import turned
+    >>> white = np.array([[1.0, -1.0], [0.0, 0.0], [1.0, -1.0]])
+    >>> turned(white, lambda varying: np.array([[0.0, 1.0], [1.0, 0.0]])).tolist()
+    [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+    """
+    varying = np.flatnonzero(np.einsum("ij,ij->i", white, white) > _NO_VARIANCE * white.shape[1])
+    axes = np.eye(len(white))
+    if len(varying) > 1:
+        axes[np.ix_(varying, varying)] = find(white[varying])
     return axes
 
 
@@ -228,11 +282,25 @@ def random_axes(n_features: int, rng: np.random.Generator) -> np.ndarray:
     return q * np.sign(np.diag(r))
 
 
-class _Rotation(TransformerMixin, BaseEstimator):
+class _Rotation(
+    DocumentationLinkMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
     """Base: whiten, then rotate by `_axes`."""
 
     mean_: np.ndarray
     components_: np.ndarray
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_features_in_
 
     def _axes(self, Y, weight, rng):
         """Orthogonal axes of white columns; None for the principal ones."""
@@ -260,9 +328,13 @@ class _Rotation(TransformerMixin, BaseEstimator):
             Y, weight = canonical_columns(X, sample_weight, int(rng.integers(2**63)))
             self.mean_ = np.average(Y, axis=1, weights=weight)
             Y -= self.mean_[:, None]
-            scale = np.sqrt(np.average(Y * Y, axis=1, weights=weight))
+            scale = np.abs(Y).max(axis=1)
             scale[scale == 0] = 1.0  # a constant column stays as it is
-            Y /= scale[:, None]
+            Y /= scale[:, None]  # now squares neither over- nor underflow
+            spread = np.sqrt(np.average(Y * Y, axis=1, weights=weight))
+            spread[spread == 0] = 1.0
+            Y /= spread[:, None]
+            scale *= spread
             _, components = Moments.of(Y, weight).whitening()
             Y, weight = Y[:, :_ICA_ROWS], weight[:_ICA_ROWS]
             axes = self._axes(components @ Y, weight, rng)
@@ -299,9 +371,12 @@ class _Rotation(TransformerMixin, BaseEstimator):
         Returns
         -------
         X : array of shape (n_rows, n_features)
+            In the precision of `Y`.
         """
         check_is_fitted(self)
-        return np.linalg.solve(self.components_, np.asarray(Y).T).T + self.mean_
+        Y = validate_latents(Y, self._n_features_out, self.get_feature_names_out())
+        X = np.linalg.solve(self.components_, Y.T).T + self.mean_
+        return X.astype(Y.dtype, copy=False)
 
 
 class PCARotation(_Rotation):
@@ -357,6 +432,8 @@ class ICARotation(_Rotation):
         One scaled axis per row; ``transform`` is ``(X - mean_) @ components_.T``.
     log_det_ : float
         ``log|det components_|``, in nats.
+    n_iter_ : int
+        Iterations made.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features,)
 
@@ -386,7 +463,13 @@ class ICARotation(_Rotation):
         self.random_state = random_state
 
     def _axes(self, Y, weight, rng):
-        return ica_axes(Y, weight, rng, self.fun, self.max_iter)
+        self.n_iter_ = 1
+
+        def find(varying):
+            axes, self.n_iter_ = _ica_axes_and_count(varying, weight, rng, self.fun, self.max_iter)
+            return axes
+
+        return turned(Y, find)
 
 
 class RandomRotation(_Rotation):
@@ -422,7 +505,7 @@ class RandomRotation(_Rotation):
         self.random_state = random_state
 
     def _axes(self, Y, weight, rng):
-        return random_axes(len(Y), rng)
+        return turned(Y, lambda varying: random_axes(len(varying), rng))
 
 
 ROTATIONS = {"pca": PCARotation, "ica": ICARotation, "random": RandomRotation}

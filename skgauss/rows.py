@@ -23,6 +23,8 @@ __all__ = [
     "split_rows",
 ]
 
+# Below so many rows, that many knots: what is compiled depends on the rung, not on the columns.
+_HEAD_KNOTS = ((100, 16), (500, 64), (2_000, 256), (np.inf, 512))
 FULL_BATCH = 512  # rows; below, one batch holds the table
 INIT_ROWS = 4096  # that ActNorm sees
 _CACHE_BYTES = 1 << 28
@@ -92,11 +94,12 @@ def fit_head(kind: str, X: np.ndarray, weight: np.ndarray) -> Chain:
     """
     if len(X) == 1:  # equal rows, merged
         X, weight = np.repeat(X, 2, axis=0), np.repeat(weight / 2, 2)
-    marginal = SplineMarginal(subsample=None).fit(X, sample_weight=weight)
+    marginal = SplineMarginal(subsample=None, random_state=0).fit(X, sample_weight=weight)
     affine = FixedAffine(marginal.loc_, marginal.scale_)
     if kind == "affine":
         return Chain((affine,))
-    return Chain((affine, FixedSpline(*marginal.spline_)))
+    width = next(knots for limit, knots in _HEAD_KNOTS if weight.sum() < limit)
+    return Chain((affine, FixedSpline(*marginal.spline_.widened(width))))
 
 
 def head_forward(head: Chain, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

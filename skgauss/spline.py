@@ -17,6 +17,7 @@ spline flows, section 3.1 and appendix A, arXiv:1906.04032.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -175,6 +176,12 @@ class TailedSpline(NamedTuple):
     tail_law: Any
     tail_parameter: Any
 
+    def widened(self, n_knots: int) -> TailedSpline:
+        """Return the same spline with more knots: the first is repeated; its bins stay empty."""
+        more = ((0, 0), (max(n_knots - self.x.shape[1], 0), 0))
+        x, z, slope = (np.pad(array, more, mode="edge") for array in self[:3])
+        return TailedSpline(x, z, slope, self.tail_law, self.tail_parameter)
+
 
 def _bin_of(spline, values, knots, xp):
     """Return the bin of every value of shape (C, n), after clipping to the knots' range."""
@@ -182,7 +189,9 @@ def _bin_of(spline, values, knots, xp):
         pairs = zip(knots, values, strict=True)
         right = np.stack([np.searchsorted(k[1:-1], v, side="right") for k, v in pairs])
     else:
-        right = xp.sum(values[:, None, :] >= knots[:, 1:-1, None], axis=1)
+        import jax  # only where JAX arrays come in: NumPy users do not pay for it
+
+        right = jax.vmap(partial(xp.searchsorted, side="right"))(knots[:, 1:-1], values)
     x0, x1, z0, z1, slope0, slope1 = (
         xp.take_along_axis(array, index, axis=1)
         for array in (spline.x, spline.z, spline.slope)

@@ -16,7 +16,12 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 
 from skgauss import GlowGaussianizer, RBIGTransformer
 from skgauss.exceptions import TiedColumnWarning
-from skgauss.marginals import SplineMarginal
+from skgauss.marginals import (
+    HistogramMarginal,
+    KDEMarginal,
+    MixtureMarginal,
+    SplineMarginal,
+)
 
 glow = partial(GlowGaussianizer, n_steps=2, hidden_layer_sizes=(8,), max_iter=4, random_state=0)
 
@@ -32,9 +37,13 @@ ESTIMATORS: dict[str, BaseEstimator] = {
     "rbig-mixture": RBIGTransformer(head="mixture", max_layers=20, random_state=0),
     "rbig-random": RBIGTransformer(rotation="random", max_layers=10, random_state=0),
     "spline-marginal": SplineMarginal(random_state=0),
+    "histogram-marginal": HistogramMarginal(random_state=0),
+    "kde-marginal": KDEMarginal(random_state=0),
+    "mixture-marginal": MixtureMarginal(random_state=0),
 }
-# One of every coupling and the marginal, for laws that the mixers have no part in.
-KINDS = ("glow", "glow-rotation", "glow-permutation", "rbig", "rbig-mixture", "spline-marginal")
+MARGINALS = tuple(name for name in ESTIMATORS if name.endswith("-marginal"))
+# One of every coupling and the marginals, for laws that the mixers have no part in.
+KINDS = ("glow", "glow-rotation", "glow-permutation", "rbig", "rbig-mixture", *MARGINALS)
 
 
 def small_table(n_rows: int = 300, n_features: int = 3, seed: int = 0) -> np.ndarray:

@@ -5,12 +5,24 @@ import sklearn.utils.estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgauss import GlowGaussianizer, RBIGTransformer
-from skgauss.marginals import SplineMarginal
+from skgauss.marginals import (
+    HistogramMarginal,
+    KDEMarginal,
+    MixtureMarginal,
+    SplineMarginal,
+)
 
 # scikit-learn's checks use small integers: a column that repeats its values is warned of.
 pytestmark = pytest.mark.filterwarnings("ignore::skgauss.exceptions.TiedColumnWarning")
 
-ESTIMATORS = [GlowGaussianizer(), RBIGTransformer(), SplineMarginal()]
+ESTIMATORS = [
+    GlowGaussianizer(),
+    RBIGTransformer(),
+    SplineMarginal(),
+    HistogramMarginal(),
+    KDEMarginal(),
+    MixtureMarginal(),
+]
 
 # What scikit-learn runs on its own estimators beyond `check_estimator`. Versions name them
 # differently; a name that the installed one lacks is skipped.

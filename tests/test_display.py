@@ -13,12 +13,15 @@ import polars as pl
 import pytest
 from scipy import stats
 from sklearn.base import BaseEstimator
+from sklearn.datasets import make_moons
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 
+from skgauss import DensityOutlierDetector, RBIGTransformer
 from skgauss.bijections import Invertible1x1Conv
 from skgauss.display import (
+    AnomalyDisplay,
     ConvergenceDisplay,
     DensityDisplay,
     GaussianizationDisplay,
@@ -53,6 +56,12 @@ class Layered(BaseEstimator):
 
 CONV = Invertible1x1Conv.init(jax.random.key(0), 4)
 MAKERS = {
+    "anomaly": lambda **kw: AnomalyDisplay.from_estimator(
+        DensityOutlierDetector(n_estimators=2, random_state=0).fit(small_table()),
+        small_table(),
+        n_strangest=3,
+        **kw,
+    ),
     "gaussianization": lambda **kw: GaussianizationDisplay.from_estimator(
         SplineMarginal().fit(small_table()), small_table(), **kw
     ),
@@ -226,6 +235,7 @@ def test_convergence_of_layers():
     np.testing.assert_array_equal(kept.get_ydata(), layered.negentropy_[:3])
     np.testing.assert_array_equal(dropped.get_xdata(), [4, 5])
     assert display.stop_.get_xdata()[0] == 3.5
+    assert display.first_.get_xydata().tolist() == [[1, 3.0]]
     low, high = (
         layered.negentropy_ - 2 * layered.negentropy_stderr_,
         layered.negentropy_ + (2 * layered.negentropy_stderr_),
@@ -234,6 +244,23 @@ def test_convergence_of_layers():
     for layer in range(1, 6):
         at = drawn[drawn[:, 0] == layer, 1]
         assert (at.min(), at.max()) == pytest.approx((low[layer - 1], high[layer - 1]))
+
+
+def test_convergence_shows_every_layer_of_rbig():
+    rbig = RBIGTransformer(random_state=0).fit(make_moons(1000, noise=0.1, random_state=0)[0])
+    display = ConvergenceDisplay.from_estimator(rbig)
+    drawn = np.concatenate([line.get_ydata() for line in display.lines_])
+    np.testing.assert_array_equal(drawn, rbig.negentropy_)
+    assert display.stop_.get_xdata()[0] == rbig.n_layers_ + 0.5
+    low, high = display.ax_.get_ylim()
+    assert low > -0.1  # layers in their noise are not squeezed by the first, large one
+    assert high > rbig.negentropy_.max()
+
+
+def test_convergence_needs_rows_held_out():
+    rbig = RBIGTransformer(max_layers=2, stopping=None).fit(small_table())
+    with pytest.raises(ValueError, match="held out no rows"):
+        ConvergenceDisplay.from_estimator(rbig)
 
 
 def test_convergence_of_an_estimator_that_keeps_no_record(marginal):
@@ -285,7 +312,7 @@ def test_lu_of_a_step_of_a_flow():
 @pytest.mark.parametrize("container", [np.asarray, pd.DataFrame, pl.DataFrame])
 def test_density_contours_hold_the_share_of_rows_they_name(container):
     X = container(small_table(1000, 2))
-    marginal = SplineMarginal().fit(X)
+    marginal = SplineMarginal(random_state=0).fit(X)
     display = DensityDisplay.from_estimator(marginal, X, shares=(0.3, 0.8), grid_resolution=11)
     np.testing.assert_allclose(display.contours_.levels, display.levels)
     legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
@@ -293,7 +320,7 @@ def test_density_contours_hold_the_share_of_rows_they_name(container):
     for level, share in zip(display.levels, (0.8, 0.3), strict=True):
         assert np.mean(marginal.score_samples(X) >= level) == pytest.approx(share, abs=0.002)
     grid = np.column_stack([display.xx0.ravel(), display.xx1.ravel()])
-    log_density = SplineMarginal().fit(np.asarray(X)).score_samples(grid)
+    log_density = SplineMarginal(random_state=0).fit(np.asarray(X)).score_samples(grid)
     np.testing.assert_allclose(display.log_density.ravel(), log_density)
     low, high = np.asarray(X).min(0), np.asarray(X).max(0)
     assert display.ax_.get_xlim() == pytest.approx(
@@ -331,3 +358,26 @@ def test_density_refuses_other_tables_and_shares(marginal):
     X = small_table(n_features=2)
     with pytest.raises(ValueError, match=r"shares must be in \(0, 1\)"):
         DensityDisplay.from_estimator(SplineMarginal().fit(X), X, shares=(0.5, 1))
+
+
+# AnomalyDisplay
+
+
+def test_the_strangest_rows_are_listed_with_reasons_and_the_threshold_is_drawn():
+    X = small_table().copy()
+    X[7, 1] = X[:, 1].max() * 10
+    frame = pd.DataFrame(X, columns=["a", "b", "c"], index=[f"row {i}" for i in range(300)])
+    detector = DensityOutlierDetector(contamination=0.05, random_state=0).fit(frame)
+    display = AnomalyDisplay.from_estimator(detector, frame, n_strangest=4)
+    assert display.rows[0] == "row 7"
+    assert display.reasons[0][0][0] == "b"
+    assert len(display.reasons_) == 4
+    assert display.reasons_[0].get_text().startswith("row 7")
+    assert display.threshold_.get_xdata()[0] == detector.offset_
+    assert sum(bar.get_height() for bar in display.bars_) == 300
+    assert "15 rows below" in display.threshold_.get_label()
+
+
+def test_an_estimator_without_reasons_is_refused():
+    with pytest.raises(TypeError, match="KernelDensity gives no reasons"):
+        AnomalyDisplay.from_estimator(KernelDensity().fit(small_table()), small_table())

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import skgauss
-from skgauss import GlowGaussianizer
+from skgauss import GlowGaussianizer, RBIGTransformer
 from skgauss._documentation import documentation_url
 from skgauss.marginals import SplineMarginal
+from skgauss.rotations import PCARotation
 
 API = Path(__file__).parents[1] / "docs" / "api.rst"
 
@@ -52,6 +53,8 @@ def test_every_public_name_is_in_the_api_reference():
     ("estimator", "page"),
     [
         (GlowGaussianizer(), "generated/skgauss.GlowGaussianizer.html"),
+        (RBIGTransformer(), "generated/skgauss.RBIGTransformer.html"),
+        (PCARotation(), "generated/skgauss.rotations.PCARotation.html"),
         (SplineMarginal(), "generated/skgauss.marginals.SplineMarginal.html"),
     ],
 )

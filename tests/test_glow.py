@@ -198,7 +198,7 @@ def test_weights_shift_the_density_as_copies_would():
     test = np.vstack([rng.normal(-3, 1, (500, 2)), rng.normal(3, 0.5, (1500, 2))])
     differences = []
     for seed in range(3):
-        model = glow(coupling="affine", max_iter=15, random_state=seed)
+        model = glow(coupling="affine", max_iter=40, random_state=seed)
         weighted = clone(model).fit(X, sample_weight=weight).score(test)
         copied = clone(model).fit(np.repeat(X, weight, axis=0)).score(test)
         unweighted = clone(model).fit(X).score(test)

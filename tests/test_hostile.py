@@ -20,11 +20,22 @@ import skgauss.rows
 import skgauss.training
 from skgauss import GlowGaussianizer
 from skgauss.exceptions import TiedColumnWarning
-from skgauss.marginals import SplineMarginal
+from skgauss.marginals import (
+    HistogramMarginal,
+    KDEMarginal,
+    MixtureMarginal,
+    SplineMarginal,
+)
 from tests.estimators import glow, small_table
 
 # Affine couplings compile fastest; what is hostile meets the head and the loop, not these.
-ESTIMATORS = {"glow": glow(coupling="affine"), "spline-marginal": SplineMarginal()}
+ESTIMATORS = {
+    "glow": glow(coupling="affine"),
+    "spline-marginal": SplineMarginal(random_state=0),
+    "histogram-marginal": HistogramMarginal(random_state=0),
+    "kde-marginal": KDEMarginal(random_state=0),
+    "mixture-marginal": MixtureMarginal(random_state=0),
+}
 
 ties_allowed = pytest.mark.filterwarnings("ignore::skgauss.exceptions.TiedColumnWarning")
 
@@ -433,15 +444,19 @@ BAD_GLOW_PARAMETERS = [
     ("verbose", -1),
 ]
 BAD_MARGINAL_PARAMETERS = [
-    ("n_knots", 3),
-    ("n_knots", "many"),
     ("subsample", 9),
     ("subsample", 0.5),
     ("n_jobs", "all"),
     ("random_state", "seed"),
 ]
+FINENESS = {
+    SplineMarginal: [("n_knots", 1), ("n_knots", "many")],
+    HistogramMarginal: [("n_bins", 0), ("n_bins", 2.5)],
+    KDEMarginal: [("bandwidth", 0), ("bandwidth", "narrow"), ("n_knots", 3)],
+    MixtureMarginal: [("n_components", 0), ("n_components", "many")],
+}
 BAD_PARAMETERS = [(GlowGaussianizer, *bad) for bad in BAD_GLOW_PARAMETERS] + [
-    (SplineMarginal, *bad) for bad in BAD_MARGINAL_PARAMETERS
+    (cls, *bad) for cls, own in FINENESS.items() for bad in (*own, *BAD_MARGINAL_PARAMETERS)
 ]
 
 
@@ -453,7 +468,7 @@ def test_a_parameter_out_of_range_is_named_with_its_value(cls, name, value):
     assert str(value) in str(error.value)
 
 
-@pytest.mark.parametrize("cls", [GlowGaussianizer, SplineMarginal])
+@pytest.mark.parametrize("cls", [GlowGaussianizer, *FINENESS])
 def test_no_parameter_is_left_out_above(cls):
     tried = {name for owner, name, _ in BAD_PARAMETERS if owner is cls}
     assert tried == set(cls().get_params())

@@ -1,14 +1,20 @@
 """The benchmarks page: tables, a picture and what they say, from benchmarks/results/*.json.
 
 Written when the site is built, so that no number on the page is typed by hand. A result file
-whose name begins with ``density`` gets the comparison of likelihoods; any other, one table of
-what it holds.
+whose name begins with ``density`` gets the comparison of likelihoods; one with parts, each part's
+tables as they describe themselves, with a provenance of its own; any other, one table of what it
+holds.
 """
 
 import json
+import sys
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+sys.path.append(str(RESULTS.parent))
+
+from result_tables import cells  # noqa: E402
+
 CLEAR = 2  # standard errors of the paired difference, from which on it counts as one
 
 MODELS = {
@@ -17,8 +23,12 @@ MODELS = {
     "flowjax": "flowjax coupling_flow, defaults",
     "flowjax_tuned": "flowjax coupling_flow, tuned",
     "gmm": "GaussianMixture, best of a grid",
+    "rbig": "RBIGTransformer, defaults",
+    "rbig_mixture": 'RBIGTransformer, head="mixture"',
+    "rbig_auto": 'RBIGTransformer, head="auto"',
     "gaussian": "one Gaussian",
 }
+TITLES = {"rbig": "RBIGTransformer"}
 DENSITY_COLUMNS = {
     "set": "table",
     "model": "model",
@@ -162,11 +172,16 @@ def provenance(name, results):
     told = results["provenance"]
     machine = told["machine"]
     versions = ", ".join(f"{name} {v}" for name, v in told["versions"].items() if v)
-    seeds = sorted({record["seed"] for record in results["records"] if "seed" in record})
+    records = results.get("records", ())
+    seeds = sorted({record["seed"] for record in records if "seed" in record})
     said = [
         f"measured {told['date'][:10]} at revision ``{told['git_revision']}``",
         f"{machine['cpus']} CPUs ({machine['processor']}), {machine['memory_gib']} GiB",
     ]
+    if "load_average" in told:  # 0 is a machine that does nothing else
+        said.append(f"load average {told['load_average']:g} before")
+    if "command" in told:
+        said.append(f"``{told['command']}``")
     if "budget" in results:
         said.append(f"budget {results['budget']:g} s")
     if seeds:
@@ -210,19 +225,40 @@ def plain_section(results):
     return list_table(header, [[cell(record.get(key)) for key in keys] for record in records])
 
 
+def parts_section(path, results):
+    """Every part under a heading of its own, with its tables and where they were measured."""
+    lines = []
+    for part in results["parts"].values():
+        lines += [part["title"], "~" * len(part["title"]), ""]
+        for table in part["tables"]:
+            header, *rows = cells(table)
+            lines += [table["caption"], "", *list_table(header, rows)]
+            lines += [*(f"- {note}" for note in table.get("notes", ())), ""]
+        lines += [provenance(path.name, part), ""]
+    return lines
+
+
+def section(path, results, folder):
+    """What a file is called, and what it holds."""
+    if path.stem.startswith("density"):
+        title, lines = "Held-out likelihood", density_section(path, results, folder)
+    elif "parts" in results:
+        return TITLES.get(path.stem, path.stem), parts_section(path, results)
+    else:
+        title, lines = path.stem.replace("_", " ").capitalize(), plain_section(results)
+    return title, [*lines, provenance(path.name, results), ""]
+
+
 def write_page(folder):
     """Write ``benchmarks.inc`` and its pictures into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for path in sorted(RESULTS.glob("*.json"), key=lambda path: (path.stem[:7] != "density", path)):
         results = json.loads(path.read_text(encoding="utf-8"))
-        density = path.stem.startswith("density")
-        title = "Held-out likelihood" if density else path.stem.replace("_", " ").capitalize()
+        title, told = section(path, results, folder)
         if title in lines:  # a further file of the same kind
             title += f", {results['provenance']['date'][:10]}"
-        lines += [title, "-" * len(title), ""]
-        lines += density_section(path, results, folder) if density else plain_section(results)
-        lines += [provenance(path.name, results), ""]
+        lines += [title, "-" * len(title), "", *told]
     (folder / "benchmarks.inc").write_text("\n".join(lines), encoding="utf-8")
 
 

@@ -4,9 +4,16 @@ They need matplotlib, which ``pip install "skgauss[plot]"`` brings; it is import
 is drawn. The colours can be told apart by the colour-blind (Okabe & Ito).
 """
 
+from skgauss.display.anomaly import AnomalyDisplay
 from skgauss.display.convergence import ConvergenceDisplay
 from skgauss.display.density import DensityDisplay
 from skgauss.display.gaussianization import GaussianizationDisplay
 from skgauss.display.lu import LUDisplay
 
-__all__ = ["ConvergenceDisplay", "DensityDisplay", "GaussianizationDisplay", "LUDisplay"]
+__all__ = [
+    "AnomalyDisplay",
+    "ConvergenceDisplay",
+    "DensityDisplay",
+    "GaussianizationDisplay",
+    "LUDisplay",
+]

@@ -12,6 +12,7 @@ from skgauss.display._axes import BLUE, ORANGE, axes_grid, merged
 __all__ = ["ConvergenceDisplay"]
 
 _BAND = 2  # standard errors
+_MOST_MARKED = 100  # layers with a marker each
 
 
 class ConvergenceDisplay:
@@ -20,7 +21,9 @@ class ConvergenceDisplay:
     For a flow, the log-likelihood per row of the training rows and of the rows held out, after
     every iteration, and which iteration was kept. For layers fitted one after the other, the
     negentropy that each took from the rows held out, with a band of two standard errors, and
-    after which layer fitting stopped.
+    how many layers were kept. The first of these, which takes the columns by themselves, usually
+    removes far more than any later one: it is marked, and what is large is read on a logarithmic
+    scale.
 
     It is recommended to use `from_estimator` to create a display.
 
@@ -48,6 +51,8 @@ class ConvergenceDisplay:
         The band of two standard errors.
     stop_ : matplotlib Line2D
         The iteration, or the number of layers, that was kept.
+    first_ : matplotlib Line2D or None
+        Mark of the first layer.
 
     Examples
     --------
@@ -103,9 +108,16 @@ class ConvergenceDisplay:
         ------
         TypeError
             If the estimator has neither.
+        ValueError
+            If its layers were fitted without rows held out, so that none judged them.
         """
         check_is_fitted(estimator)
         if hasattr(estimator, "negentropy_"):
+            if not len(estimator.negentropy_):
+                raise ValueError(
+                    f"{estimator!r} held out no rows, so that no layer's negentropy was measured: "
+                    "stopping=None and tables below 40 rows hold out none."
+                )
             display = cls(
                 negentropy=np.asarray(estimator.negentropy_, float),
                 negentropy_stderr=np.asarray(estimator.negentropy_stderr_, float),
@@ -147,7 +159,7 @@ class ConvergenceDisplay:
         """
         if ax is None:
             ax = axes_grid(self, None, (1, 1), figsize=(6.4, 4.4))[0, 0]
-        self.ax_, self.figure_, self.band_ = ax, ax.figure, None
+        self.ax_, self.figure_, self.band_, self.first_ = ax, ax.figure, None, None
         stop = merged({"color": "0.4", "linestyle": ":", "linewidth": 1.5}, stop_kwargs)
         if self.training is not None:
             self._likelihood(ax, line_kwargs, stop)
@@ -181,20 +193,26 @@ class ConvergenceDisplay:
         low, high = self.negentropy - noise, self.negentropy + noise
         self.band_ = ax.fill_between(layers, low, high, **band)
         kept = layers <= self.n_layers
+        size = 4 if len(layers) <= _MOST_MARKED else 0
         self.lines_ = [
             ax.plot(layers[part], self.negentropy[part], label=label, **merged(style, line_kwargs))[
                 0
             ]
             for label, part, style in (
-                ("kept", kept, {"color": BLUE, "marker": "o", "markersize": 4}),
-                ("dropped", ~kept, {"color": ORANGE, "marker": "s", "markersize": 4}),
+                ("kept", kept, {"color": BLUE, "marker": "o", "markersize": size}),
+                ("dropped", ~kept, {"color": ORANGE, "marker": "s", "markersize": size}),
             )
             if part.any()
         ]
+        (self.first_,) = ax.plot(
+            *(1, self.negentropy[0]), "D", color="black", label="columns by themselves", zorder=3
+        )
         ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
         self.stop_ = ax.axvline(self.n_layers + 0.5, label=f"stop: {self.n_layers} layers", **stop)
         # Below its noise a layer's gain is read on a linear scale, above on a logarithmic one.
-        threshold = float(np.median(noise))
-        if 0 < 10 * threshold < np.abs(self.negentropy).max():
-            ax.set_yscale("symlog", linthresh=threshold)
+        if noise.any():
+            threshold = 10.0 ** np.ceil(np.log10(np.median(noise[noise > 0])))
+            if 10 * threshold < np.abs(self.negentropy).max():
+                ax.set_yscale("symlog", linthresh=threshold)
+                ax.autoscale(axis="y")
         ax.set(xlabel="layer", ylabel="negentropy removed (nats, held-out rows)")

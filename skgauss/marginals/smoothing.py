@@ -22,14 +22,14 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from skgauss.grid_spline import GridSpline
 
-__all__ = ["Grid", "binned_counts", "grid_for", "stacked_spline"]
+__all__ = ["Grid", "binned_counts", "grid_for", "kernel_spline", "stacked_spline"]
 
 _BIN_REACH = 6.0  # standard deviations; values beyond count in the last bin
 _KNOT_REACH = 4.5
@@ -39,7 +39,9 @@ _BASE_CHARGE = 0.0
 _MIN_NORMAL = 1e-3  # weight of the standard normal, for tails and gaps
 _FINE_ABOVE = 50_000  # rows
 _MIN_VARIANCE = 0.5  # of a direction: one that few rows span shows less, and nothing else
-_EDGE_SLOPE = 1.0  # at most: a steeper tail would throw rare rows out, layer by layer
+_MIN_OTHERS = 1e-9  # share of the rows that are not the value left out
+# A steeper tail would throw rare rows out, layer by layer, and a flat one would, on the way back.
+_EDGE_SLOPES = 0.1, 1.0
 
 
 def _normal_density(x):
@@ -61,6 +63,13 @@ class Grid(NamedTuple):
         Density that a unit mass gives to its own bin.
     cdf, survival, density : array of shape (n_widths, n_knots, n_bins)
         At a knot, of a unit mass in a bin.
+
+    Examples
+    --------
+    >>> from skgauss.marginals.smoothing import grid_for
+    >>> grid = grid_for(1000)
+    >>> grid.density.shape == (len(grid.widths), len(grid.knots), len(grid.bins))
+    True
     """
 
     widths: np.ndarray
@@ -73,10 +82,12 @@ class Grid(NamedTuple):
     density: np.ndarray
 
 
-@functools.cache
-def _grid(fine: bool) -> Grid:
+@functools.lru_cache(maxsize=8)
+def _grid(fine: bool, bandwidth: float | None = None) -> Grid:
     """Build a grid once."""
     widths = np.array([0.025] * fine + [0.05, 0.1, 0.2, 0.4, 0.8, 1.6])
+    if bandwidth is not None:
+        widths = np.array([bandwidth])
     bins = np.linspace(-_BIN_REACH, _BIN_REACH, 513 if fine else 257)
     knots = np.linspace(-_KNOT_REACH, _KNOT_REACH, 129 if fine else 65)
     shrink = (1 / np.sqrt(1 + widths**2))[:, None, None]
@@ -98,18 +109,26 @@ def _grid(fine: bool) -> Grid:
     )
 
 
-def grid_for(n_rows: float) -> Grid:
+def grid_for(n_rows: float, bandwidth: float | None = None) -> Grid:
     """Return the grid for a table of `n_rows` rows: finer for larger tables.
 
     Parameters
     ----------
     n_rows : float
+    bandwidth : float, default=None
+        The only width of kernels; None means several.
 
     Returns
     -------
     grid : Grid
+
+    Examples
+    --------
+    >>> from skgauss.marginals.smoothing import grid_for
+    >>> grid_for(1000).widths.tolist()
+    [0.05, 0.1, 0.2, 0.4, 0.8, 1.6]
     """
-    return _grid(n_rows >= _FINE_ABOVE)
+    return _grid(n_rows >= _FINE_ABOVE, bandwidth)
 
 
 def binned_counts(Y: np.ndarray, weight: np.ndarray | None, grid: Grid) -> np.ndarray:
@@ -165,7 +184,7 @@ def _stack(share: np.ndarray, densities: np.ndarray, allowed: np.ndarray):
 
 
 def stacked_spline(
-    counts: np.ndarray, grid: Grid, learning_rate: float = 1.0
+    counts: np.ndarray, grid: Grid, learning_rate: float = 1.0, copies: np.ndarray | None = None
 ) -> tuple[GridSpline, np.ndarray]:
     """Make the map from every column to a standard normal, from its binned counts.
 
@@ -176,6 +195,8 @@ def stacked_spline(
     grid : Grid
     learning_rate : float, default=1.0
         Share of the way from the identity to the map that is gone, in (0, 1].
+    copies : array of shape (n_features, n_bins), default=None
+        Mean number of equal values in every bin, which are left out together; None means 1.
 
     Returns
     -------
@@ -197,9 +218,10 @@ def stacked_spline(
     """
     n_rows = counts.sum(axis=1, keepdims=True)
     share = counts / n_rows
-    others = np.maximum(n_rows - 1, 1)
+    own: Any = 1.0 if copies is None else copies
+    others = np.maximum(n_rows - own, 1 if copies is None else _MIN_OTHERS * n_rows)
     smooth = np.matmul(share, grid.kernels.transpose(0, 2, 1))
-    held_out = np.maximum((n_rows * smooth - grid.peaks[:, None]) / others, 1e-300)
+    held_out = np.maximum((n_rows * smooth - own * grid.peaks[:, None]) / others, 1e-300)
     normal = _normal_density(grid.bins)
     densities = np.concatenate([held_out, np.broadcast_to(normal, (1, *share.shape))])
     n_widths = len(grid.widths)
@@ -209,14 +231,53 @@ def stacked_spline(
     worth = gains - (_CHARGE / grid.widths + _BASE_CHARGE)
     best = np.argmax(worth, axis=1)
     rows = np.arange(len(counts))
-    spread = share @ grid.bins**2
-    columns = np.flatnonzero((worth[rows, best] > 0) & (spread > _MIN_VARIANCE))
+    columns = np.flatnonzero((worth[rows, best] > 0) & _is_spread(share, grid))
     gain = np.zeros(len(counts))
     gain[columns] = (gains[rows, best] / n_rows[:, 0])[columns]
-    z, slope = _quantile_map(share[columns], weights[columns, best[columns]], grid)
+    weights = weights[columns, best[columns]]
+    return _spline(columns, share[columns], weights, grid, learning_rate), gain
+
+
+def kernel_spline(counts: np.ndarray, grid: Grid) -> GridSpline:
+    """Make the map from every column to a standard normal with the finest kernels of a grid.
+
+    Parameters
+    ----------
+    counts : array of shape (n_features, n_bins)
+        From `binned_counts`.
+    grid : Grid
+
+    Returns
+    -------
+    spline : GridSpline
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals.smoothing import binned_counts, grid_for, kernel_spline
+    >>> y, grid = np.random.default_rng(0).normal(size=(1, 5000)), grid_for(5000, bandwidth=0.3)
+    >>> spline = kernel_spline(binned_counts(y, None, grid), grid)
+    >>> spline.forward(np.array([[1.0]]))[0].round(1).tolist()
+    [[1.0]]
+    """
+    share = counts / counts.sum(axis=1, keepdims=True)
+    columns = np.flatnonzero(_is_spread(share, grid))
+    weights = np.zeros((len(columns), len(grid.widths) + 1))
+    weights[:, 0] = 1
+    return _spline(columns, share[columns], weights, grid)
+
+
+def _is_spread(share, grid):
+    """Which columns vary as they should."""
+    return share @ grid.bins**2 > _MIN_VARIANCE
+
+
+def _spline(columns, share, weights, grid, learning_rate=1.0):
+    """Map of some columns from their stacked densities, or a share of the way there."""
+    z, slope = _quantile_map(share, weights, grid)
     z = grid.knots + learning_rate * (z - grid.knots)
     slope = 1 + learning_rate * (slope - 1)
-    return GridSpline(columns, z.astype(np.float32), slope.astype(np.float32), _KNOT_REACH), gain
+    return GridSpline(columns, z.astype(np.float32), slope.astype(np.float32), _KNOT_REACH)
 
 
 def _quantile_map(share, weights, grid):
@@ -232,5 +293,5 @@ def _quantile_map(share, weights, grid):
     survival = mixed(grid.survival, ndtr(-grid.knots))
     z = np.where(cdf < survival, ndtri(np.minimum(cdf, 0.5)), -ndtri(np.minimum(survival, 0.5)))
     slope = mixed(grid.density, _normal_density(grid.knots)) / _normal_density(z)
-    slope[:, [0, -1]] = np.minimum(slope[:, [0, -1]], _EDGE_SLOPE)
+    slope[:, [0, -1]] = np.clip(slope[:, [0, -1]], *_EDGE_SLOPES)
     return z, slope

@@ -3,47 +3,29 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.special import ndtri
-from sklearn.base import OneToOneFeatureMixin
 
-from skgauss._validation import Interval, StrOptions, numpy_generator
-from skgauss.base import BaseGaussianizer
-from skgauss.canonical import canonical_columns
-from skgauss.resolution import column_resolution
-from skgauss.spline import TailedSpline, tailed_forward, tailed_inverse
-from skgauss.tails import LOG, POWER, tail_forward
+from skgauss._validation import Interval, StrOptions
+from skgauss.marginals.base import BaseMarginal
+from skgauss.marginals.columns import (
+    CONSTANT,
+    LARGEST_GAIN,
+    ColumnSpline,
+    assembled,
+    bulk,
+    distinct,
+    likeliest,
+)
+from skgauss.spline import tailed_forward, tailed_inverse
 
-__all__ = ["SplineMarginal"]
+__all__ = ["SplineMarginal", "quantile_spline"]
 
 _N_KNOTS = (4, 8, 16, 32, 64, 128, 256, 512)  # that "auto" chooses from
 _ROWS_PER_KNOT = 4  # at least
-_AFFINE_REACH = 4.0  # standard deviations, of the straight part of an affine column
-_FOLDS_BELOW = 2_000  # rows; above, one fifth of them is held out once
-_N_FOLDS = 5
-_CLEARLY = 2.58  # standard errors by which a spline has to beat the straight line
-_TAIL_FRACTION = 0.005
-# The first, nearly linear, is taken unless another is clearly likelier: within ten standard
-# deviations it is as good as Gaussian, and a million of them still give a latent below 300, which
-# float64 rotates and brings back.
-_TAIL_CANDIDATES = (
-    *((LOG, a) for a in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)),
-    *((POWER, a) for a in (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 30.0, 1000.0)),
-)
 _MIN_GAP = 1e-12  # of neighbouring knots, relative to their size
-_CONSTANT = 1e-200  # a smaller spread is none
-_MIN_GAIN = 0.5  # nats over the rows of a tail, for it not to be nearly Gaussian
-
-
-def _distinct(column, weight):
-    """Sorted distinct values and the total weight of each."""
-    order = np.argsort(column, kind="stable")
-    values = column[order]
-    first = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1])
-    return values[first], np.add.reduceat(weight[order], first)
 
 
 def _spread(x):
@@ -51,58 +33,6 @@ def _spread(x):
     for k in range(1, len(x)):
         x[k] = max(x[k], x[k - 1] + _MIN_GAP * max(abs(x[k - 1]), _MIN_GAP))
     return x
-
-
-def _knot_slopes(x, z):
-    """Slopes at the knots by the weighted harmonic mean of the neighbouring secants.
-
-    Fritsch & Butland (1984), A method for constructing local monotone piecewise cubic
-    interpolants, SIAM J. Sci. Stat. Comput. 5(2), equation 5.
-    """
-    width, secant = np.diff(x), np.diff(z) / np.diff(x)
-    share = (width[:-1] + 2 * width[1:]) / (3 * (width[:-1] + width[1:]))
-    inner = 1 / (share / secant[:-1] + (1 - share) / secant[1:])
-    return np.concatenate([secant[:1], inner, secant[-1:]])
-
-
-def _tail_law(excess, weight, z_edge):
-    """Choose the law of a tail by the likelihood of the rows in it.
-
-    `excess` holds their distances from the last knot, times the slope there.
-    """
-    candidates = [c for c in _TAIL_CANDIDATES if z_edge > 0.5 or c[0] != POWER]
-    law, parameter = (np.array(column)[:, None] for column in zip(*candidates, strict=True))
-    growth, log_slope = tail_forward(excess, law, parameter, z_edge)
-    likelihoods = (log_slope - (z_edge + growth) ** 2 / 2) @ weight
-    best = int(np.argmax(likelihoods))
-    return candidates[best if likelihoods[best] > likelihoods[0] + _MIN_GAIN else 0]
-
-
-class _Column(NamedTuple):
-    """Spline of one column: knots, images, slopes, and (law, parameter) of both tails."""
-
-    x: np.ndarray
-    z: np.ndarray
-    slope: np.ndarray
-    tails: list
-
-    def log_density(self, values):
-        laws = np.array([self.tails])
-        parts = (part[None] for part in self[:3])
-        z, log_slope = tailed_forward(
-            TailedSpline(*parts, laws[..., 0], laws[..., 1]), values[None]
-        )
-        return (log_slope - 0.5 * z**2)[0]
-
-
-def _affine_column(values, mass):
-    """Straight line by mean and standard deviation."""
-    loc = np.average(values, weights=mass)
-    scale = np.sqrt(np.average((values - loc) ** 2, weights=mass))
-    if scale <= _CONSTANT:
-        loc, scale = values[0], 1.0
-    z = np.array([-_AFFINE_REACH, _AFFINE_REACH])
-    return _Column(loc + scale * z, z, np.full(2, 1 / scale), [_TAIL_CANDIDATES[0]] * 2)
 
 
 def _thinned(x, resolution):
@@ -114,92 +44,61 @@ def _thinned(x, resolution):
     return [*kept, len(x) - 1]
 
 
-def _quantile_column(values, mass, n_knots, resolution):
-    """Spline through smoothed quantiles at even steps of the normal scale."""
-    if values[-1] - values[0] < _CONSTANT:
-        return _affine_column(values, mass)
+def quantile_spline(
+    values: np.ndarray, mass: np.ndarray, n_knots: int, resolution: float
+) -> ColumnSpline:
+    """Spline of a column through smoothed quantiles at even steps of the normal scale.
+
+    Parameters
+    ----------
+    values, mass : array of shape (n_distinct,)
+        See `skgauss.marginals.columns.distinct`.
+    n_knots : int
+        At most so many.
+    resolution : float
+        Knots lie so far apart at least.
+
+    Returns
+    -------
+    spline : ColumnSpline
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals.spline import quantile_spline
+    >>> values = np.linspace(-1, 1, 1000)
+    >>> spline = quantile_spline(values, np.ones(1000), 5, 0.0)
+    >>> (spline.x + 0.0).round(2).tolist(), (spline.z + 0.0).round(2).tolist()
+    ([-0.99, -0.8, 0.0, 0.8, 0.99], [-2.58, -1.29, 0.0, 1.29, 2.58])
+    """
+    if values[-1] - values[0] < CONSTANT:
+        return ColumnSpline.affine(values, mass)
     total = mass.sum()
     cdf = (np.cumsum(mass) - mass / 2) / total
-    beyond = max(_TAIL_FRACTION, min(0.1, 4 / total))
-    first, last = ndtri([max(beyond, cdf[0]), min(1 - beyond, cdf[-1])])
+    first, last = ndtri(bulk(cdf, total))
     z = np.linspace(first, last, n_knots)
     x = _spread(np.interp(z, ndtri(cdf), values))
     if resolution:
         kept = _thinned(x, resolution)
         x, z = x[kept], z[kept]
-    slope = _knot_slopes(x, z)
-    tails = []
-    for end, sign in ((0, -1), (-1, 1)):
-        excess = slope[end] * sign * (values - x[end])
-        out = excess > 0
-        tails.append(_tail_law(excess[out], mass[out], sign * z[end]))
-    return _Column(x, z, slope, tails)
+    return ColumnSpline.through(x, z, values, mass)
 
 
 def _select_column(column, weight, resolution):
-    """Number of knots whose spline is likeliest on rows held out, or the straight line.
+    """Spline with the number of knots that is likeliest on rows held out, or a straight line."""
+    ladder = [k for k in _N_KNOTS if k * _ROWS_PER_KNOT <= weight.sum()]
 
-    The rows come in an order that is as good as random, so consecutive ones make a fold.
-    """
-    n_rows = weight.sum()
-    ladder = [k for k in _N_KNOTS if k * _ROWS_PER_KNOT <= n_rows]
-    if not ladder:
-        return _affine_column(*_distinct(column, weight))
-    place = np.cumsum(weight) - weight / 2
-    fold = np.minimum((place * (_N_FOLDS / n_rows)).astype(int), _N_FOLDS - 1)
-    gains, seen = [], []
-    for k in range(_N_FOLDS if n_rows < _FOLDS_BELOW else 1):
-        out = fold == k
-        if not out.any() or out.all():
-            continue
-        held_out, train = column[out], _distinct(column[~out], weight[~out])
-        base = _affine_column(*train).log_density(held_out)
-        tried = [_quantile_column(*train, n, resolution).log_density(held_out) for n in ladder]
-        gains.append(np.array(tried) - base)
-        seen.append(weight[out])
-    values = _distinct(column, weight)
-    if gains:
-        gain, seen = np.concatenate(gains, axis=1), np.concatenate(seen)
-        mean = np.average(gain, axis=1, weights=seen)
-        best = int(np.argmax(mean))
-        spread = np.average((gain[best] - mean[best]) ** 2, weights=seen)
-        if mean[best] > _CLEARLY * np.sqrt(spread / seen.sum()):
-            return _quantile_column(*values, ladder[best], resolution)
-    return _affine_column(*values)
+    def fit(values, mass):
+        return [quantile_spline(values, mass, k, resolution) for k in ladder]
+
+    best = likeliest(column, weight, fit, LARGEST_GAIN) if ladder else None
+    values, mass = distinct(column, weight)
+    if best is None:
+        return ColumnSpline.affine(values, mass)
+    return quantile_spline(values, mass, ladder[best], resolution)
 
 
-def _assembled(columns: list[_Column]) -> TailedSpline:
-    """Put columns side by side; shorter ones repeat their first knot, whose bins stay empty."""
-    n_knots = max(len(column.x) for column in columns)
-
-    def padded(arrays):
-        return np.array([np.pad(a, (n_knots - len(a), 0), mode="edge") for a in arrays])
-
-    x, z, slope, tails = zip(*columns, strict=True)
-    laws = np.array(tails)
-    arrays = map(padded, (x, z, slope))
-    return TailedSpline(*arrays, laws[..., 0].astype(np.int8), laws[..., 1])
-
-
-def _standardisation(column, weight):
-    """Median and normal-consistent interquartile range of a column, robustly positive.
-
-    A column whose interquartile range is zero is scaled by its mean absolute deviation, and a
-    constant one by its absolute value, or 1 if that is 0.
-    """
-    values, mass = _distinct(column, weight)
-    cdf = (np.cumsum(mass) - mass / 2) / mass.sum()
-    low, loc, high = np.interp([0.25, 0.5, 0.75], cdf, values)
-    scale = (high - low) / (2 * ndtri(0.75))
-    if scale <= 1e-9 * max(abs(low), abs(high)):
-        scale = np.average(np.abs(values - loc), weights=mass)
-    size = max(abs(values[0]), abs(values[-1]))
-    if scale <= max(1e-15 * size, _CONSTANT):
-        scale = size if size > _CONSTANT else 1.0
-    return loc, max(scale, 1e-200 * np.ptp(values))  # keeps the quotient finite
-
-
-class SplineMarginal(BaseGaussianizer):
+class SplineMarginal(BaseMarginal):
     """Gaussianize every column by itself, through a monotone spline of its quantiles.
 
     The knots are smoothed quantiles at equal steps of the normal scale; between them runs a
@@ -274,48 +173,19 @@ class SplineMarginal(BaseGaussianizer):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _fit(self, X, sample_weight):
-        self._note_range(X, sample_weight)
-        salt = int(numpy_generator(self.random_state).integers(2**63))
-        self._fit_columns(*canonical_columns(X, sample_weight, salt))
+    def _fit_column(self, column, weight, resolution):
+        if self.n_knots == "auto":
+            return _select_column(column, weight, resolution)
+        values, mass = distinct(column, weight)
+        if self.n_knots == 2:
+            return ColumnSpline.affine(values, mass)
+        return quantile_spline(values, mass, self.n_knots, resolution)
 
-    def _fit_columns(self, Y: np.ndarray, weight: np.ndarray) -> None:
-        """Fit to canonical columns of shape (n_features, n_rows)."""
-        if self.subsample is not None:
-            Y, weight = Y[:, : self.subsample], weight[: self.subsample]
-        steps = column_resolution(Y.T)
+    def _keep(self, fitted):
+        self.spline_ = assembled(fitted)
 
-        def fit(column, step):
-            loc, scale = _standardisation(column, weight)
-            column, step = (column - loc) / scale, step / scale
-            if self.n_knots == "auto":
-                return loc, scale, _select_column(column, weight, step)
-            values, mass = _distinct(column, weight)
-            if self.n_knots == 2:
-                return loc, scale, _affine_column(values, mass)
-            return loc, scale, _quantile_column(values, mass, self.n_knots, step)
+    def _columns_forward(self, Y):
+        return tailed_forward(self.spline_, Y)
 
-        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
-        fitted = parallel(delayed(fit)(*pair) for pair in zip(Y, steps, strict=True))
-        loc, scale, columns = zip(*fitted, strict=True)
-        self.loc_, self.scale_, self.spline_ = np.array(loc), np.array(scale), _assembled(columns)
-
-    def _forward(self, X):
-        Z, log_slope = tailed_forward(self.spline_, ((X - self.loc_) / self.scale_).T)
-        return Z.T, np.sum(log_slope, axis=0) - np.sum(np.log(self.scale_))
-
-    def _inverse(self, Z):
-        return tailed_inverse(self.spline_, Z.T).T * self.scale_ + self.loc_
-
-    def get_feature_names_out(self, input_features=None):
-        """Names of the latents: those of the columns, which keep their meaning.
-
-        Parameters
-        ----------
-        input_features : array-like of str or None, default=None
-
-        Returns
-        -------
-        feature_names_out : array of str of shape (n_features,)
-        """
-        return OneToOneFeatureMixin.get_feature_names_out(self, input_features)
+    def _columns_inverse(self, Z):
+        return tailed_inverse(self.spline_, Z)

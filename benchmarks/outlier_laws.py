@@ -1,0 +1,185 @@
+"""What DensityOutlierDetector promises beside its ranking, measured.
+
+``python benchmarks/outlier_laws.py`` measures, on the anomaly sets: what rescaling, shifting and
+shuffling columns do to the ranking; what contamination of the training rows costs, beside
+IsolationForest; whether p-values are valid and the false discovery rate is kept; the share of false
+alarms of ``contamination="auto"``; seconds and memory. It writes a JSON file under
+``benchmarks/results/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
+
+from anomaly_sets import contaminated, load_anomalies, set_names
+from provenance import describe
+from skgauss import DensityOutlierDetector
+from worker import peak_mib
+
+HERE = Path(__file__).resolve().parent
+PARTS = ("invariance", "contamination", "p_values", "speed")
+CONTAMINATIONS = (0.0, 0.05, 0.1, 0.2)
+ALPHAS = (0.01, 0.05, 0.1)
+P_VALUE_SETS = ("22_magic.gamma", "23_mammography", "19_landsat")
+
+
+def fitted(X, **parameters):
+    return DensityOutlierDetector(random_state=0, **parameters).fit(X)
+
+
+def invariance(args) -> list[dict]:
+    """Per set: what transformed columns do to the scores of the training rows."""
+    found = []
+    for name in set_names(args.data):
+        X, _, _ = load_anomalies(name, 0, args.data, args.rows)
+        rng = np.random.default_rng(0)
+        scores = fitted(X).score_samples(X)
+        scale, shift = 10.0 ** rng.uniform(-3, 3, X.shape[1]), rng.normal(size=X.shape[1])
+        moved = X * scale + shift * scale * X.std(axis=0)
+        rescaled = fitted(moved).score_samples(moved)
+        error = np.abs(rescaled - scores - np.median(rescaled - scores))
+        columns = rng.permutation(X.shape[1])
+        shuffled = fitted(X[:, columns]).score_samples(X[:, columns])
+        norm = fitted(X, criterion="latent_norm").score_samples(X)
+        bent = X.copy()
+        j = int(rng.integers(X.shape[1]))
+        bent[:, j] = np.sinh((X[:, j] - X[:, j].mean()) / (X[:, j].std() or 1))
+        norm_bent = fitted(bent, criterion="latent_norm").score_samples(bent)
+        found.append(
+            {
+                "set": name,
+                "rescaled_largest_error": float(error.max()),
+                "rescaled_spearman": float(spearmanr(scores, rescaled)[0]),
+                "permuted_spearman": float(spearmanr(scores, shuffled)[0]),
+                "latent_norm_bent_spearman": float(spearmanr(norm, norm_bent)[0]),
+            }
+        )
+        print(found[-1], file=sys.stderr, flush=True)
+    return found
+
+
+def contamination(args) -> list[dict]:
+    """Per set and seed: ROC-AUC with ever more anomalies among the training rows."""
+    found = []
+    for name in set_names(args.data):
+        for seed in range(args.seeds):
+            X, y, _ = load_anomalies(name, seed, args.data, args.rows)
+            for share, task in zip(
+                CONTAMINATIONS, contaminated(X, y, CONTAMINATIONS, seed), strict=True
+            ):
+                models = {
+                    "ours": DensityOutlierDetector(random_state=seed),
+                    "IsolationForest": IsolationForest(random_state=seed),
+                }
+                for model, detector in models.items():
+                    scores = detector.fit(task.train).score_samples(task.test)
+                    auc = float(roc_auc_score(task.labels, -scores))
+                    record = {"set": name, "seed": seed, "share": share, "model": model}
+                    found.append({**record, "roc_auc": auc})
+    for model in ("ours", "IsolationForest"):
+        means = [
+            np.mean([r["roc_auc"] for r in found if r["share"] == s and r["model"] == model])
+            for s in CONTAMINATIONS
+        ]
+        print(model, dict(zip(CONTAMINATIONS, np.round(means, 4), strict=True)), file=sys.stderr)
+    return found
+
+
+def p_values(args) -> list[dict]:
+    """Over 20 seeds: share of held-out normal rows below alpha, and the false discovery rate."""
+    found = []
+    for name in P_VALUE_SETS:
+        for calibration in (0.3, "cross"):
+            below, alarms, discoveries = [], [], []
+            for seed in range(20):
+                X, y, _ = load_anomalies(name, seed, args.data, args.rows)
+                rng = np.random.default_rng(seed)
+                normal = rng.permutation(X[y == 0])
+                train, test = np.split(normal, [len(normal) // 2])
+                detector = DensityOutlierDetector(calibration=calibration, random_state=seed)
+                detector.fit(train)
+                p = detector.p_values(test)
+                below.append([np.mean(p <= alpha) for alpha in ALPHAS])
+                alarms.append(np.mean(detector.predict(test) == -1))
+                planted = rng.permutation(X[y == 1])[: round(len(test) * 0.05 / 0.95)]
+                flagged = detector.predict_fdr(np.vstack([test, planted]), args.fdr) == -1
+                false = flagged[: len(test)].sum()
+                discoveries.append(false / max(flagged.sum(), 1))
+            n_calibration = len(detector.calibration_scores_)
+            error = np.std(below, axis=0, ddof=1) / np.sqrt(len(below))
+            record = {"set": name, "calibration": calibration, "n_calibration": n_calibration}
+            found.append(
+                {
+                    **record,
+                    "alphas": ALPHAS,
+                    "share_below": np.mean(below, axis=0).tolist(),
+                    "standard_error": error.tolist(),
+                    "fdr_level": args.fdr,
+                    "fdr": float(np.mean(discoveries)),
+                    "fdr_standard_error": float(np.std(discoveries, ddof=1) / np.sqrt(20)),
+                    "auto_false_alarms": float(np.mean(alarms)),
+                }
+            )
+            print(found[-1], file=sys.stderr, flush=True)
+    return found
+
+
+def speed(args) -> list[dict]:
+    """Seconds and memory: 10,000 rows of 20 columns, and a million of 10."""
+    rng = np.random.default_rng(0)
+    found = []
+    X = rng.normal(size=(10_000, 20)) @ rng.normal(size=(20, 20))
+    start = time.perf_counter()
+    detector = fitted(X)
+    middle = time.perf_counter()
+    detector.score_samples(X)
+    end = time.perf_counter()
+    found.append({"rows": 10_000, "fit_seconds": middle - start, "score_seconds": end - middle})
+    X = (rng.normal(size=(1_000_000, 10)) @ rng.normal(size=(10, 10))).astype(np.float32)
+    detector = fitted(X[:10_000])
+    for n_jobs in (1, 2):
+        detector.scorer_ = detector.scorer_._replace(n_jobs=n_jobs)
+        before, start = peak_mib(), time.perf_counter()
+        detector.score_samples(X)
+        seconds = time.perf_counter() - start
+        found.append(
+            {
+                "rows": len(X),
+                "n_jobs": n_jobs,
+                "score_seconds": seconds,
+                "peak_mib_more": peak_mib() - before,
+            }
+        )
+    for record in found:
+        print(record, file=sys.stderr)
+    return found
+
+
+def main() -> None:
+    """Run, keep."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--data", type=Path, default=None, help="the .npz files")
+    parser.add_argument("--rows", type=int, default=3000, help="largest number of rows of a set")
+    parser.add_argument("--seeds", type=int, default=3, help="of the contamination")
+    parser.add_argument("--fdr", type=float, default=0.1)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "outlier_laws.json")
+    args = parser.parse_args()
+    results = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
+    results["provenance"] = describe()
+    for part in args.parts:
+        results[part] = globals()[part](args)
+        args.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What RBIGTransformer costs and what it is good for: ``python benchmarks/rbig.py [PART ...]``.
+
+Every part is measured by itself and kept, with its provenance, beside the others in
+``benchmarks/results/rbig.json``: run again, it takes the place of the old one. ``--quick`` cuts
+every part down to see that it runs, and keeps nothing.
+
+- ``speed``: seconds, memory and size on made-up tables, beside QuantileTransformer;
+- ``quality``: held-out likelihood on the benchmark tables, beside the best GaussianMixture;
+- ``power``: the whole of POWER, with and without noise on the minute of the day;
+- ``rotations``, ``learning_rates``: the choices behind these two defaults;
+- ``gaussian``: whether it stops where there is nothing left to learn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import rbig_choices
+import rbig_gaussian
+import rbig_quality
+import rbig_speed
+from datasets import SETS, default_data_dir
+from provenance import describe
+from result_tables import cells
+
+HERE = Path(__file__).resolve().parent
+
+#: name -> (title, function that yields the part's tables, again after every measurement)
+PARTS = {
+    "speed": ("Seconds, memory, size", rbig_speed.tables),
+    "quality": ("Held-out likelihood", rbig_quality.tables),
+    "power": ("The whole of POWER", rbig_quality.power_tables),
+    "rotations": ("Which rotation", rbig_choices.rotation_tables),
+    "learning_rates": ("Which learning rate", rbig_choices.learning_rate_tables),
+    "gaussian": ("Where there is nothing to learn", rbig_gaussian.tables),
+}
+
+
+def arguments() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
+    parser.add_argument("--sets", nargs="+", choices=SETS, help="tables of quality and of choices")
+    parser.add_argument(
+        "--heads",
+        nargs="+",
+        default=["none", "mixture", "auto"],
+        choices=["none", "mixture", "auto"],
+        help="of quality; of power, 'auto' is left out",
+    )
+    parser.add_argument("--max-layers", type=int, help="of quality and power (default: RBIG's)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--runs", type=int, default=5, help="of speed, whose medians are kept")
+    parser.add_argument("--timeout", type=float, default=7200.0, help="seconds for one fit")
+    parser.add_argument("--data", type=Path, default=default_data_dir(), help="the .npz files")
+    parser.add_argument("--quick", action="store_true", help="small tables; keeps nothing")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "rbig.json")
+    args = parser.parse_args()
+    unknown = set(args.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; accepted: {', '.join(PARTS)}")
+    args.parts = args.parts or list(PARTS)
+    return args
+
+
+def markdown(tables: list[dict]) -> str:
+    """The tables of a part, for a terminal."""
+    lines = []
+    for table in tables:
+        header, *rows = cells(table)
+        rows = [header, ["---"] * len(header), *rows]
+        lines += ["", table["caption"], "", *("| " + " | ".join(row) + " |" for row in rows)]
+    return "\n".join(lines)
+
+
+def provenance(name: str) -> dict:
+    """Where and when a part is measured, how, and how busy the machine is before."""
+    options = [word for word in sys.argv[1:] if word not in PARTS]
+    command = " ".join(["python benchmarks/rbig.py", name, *options])
+    return {**describe(), "command": command, "load_average": round(os.getloadavg()[0], 1)}
+
+
+def main() -> None:
+    """Run, keep, print."""
+    args = arguments()
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch, "rbig.json") if args.quick else args.out
+        kept = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"parts": {}}
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for name in args.parts:
+            title, run = PARTS[name]
+            part = {"title": title, "provenance": provenance(name), "tables": []}
+            for part["tables"] in run(args):
+                kept["parts"] = {k: part if k == name else kept["parts"].get(k) for k in PARTS}
+                kept["parts"] = {k: v for k, v in kept["parts"].items() if v is not None}
+                out.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            print(f"\n{title}\n{markdown(part['tables'])}", flush=True)
+    if not args.quick:
+        print(f"\nWritten to {args.out}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Rows by what they hold, whatever the units of the columns: order, draws, keys."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["draw_rows", "ranked_columns", "row_keys"]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
+
+
+def _mixed(words):
+    """Scramble 64-bit words: the finaliser of SplitMix64 (in place)."""
+    for shift, factor in _MIX:
+        words ^= words >> shift
+        words *= factor
+    words ^= words >> np.uint64(31)
+    return words
+
+
+def ranked_columns(
+    X: np.ndarray, sample_weight: np.ndarray | None, salt: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Merge equal rows and put the rest in an order drawn from the ranks of their values.
+
+    The order is as good as random, and is left as it is by any strictly increasing map of a
+    column and by shuffling the rows; shuffling the columns leaves it too, except among rows that
+    hold the same ranks in other columns. A row of weight k is exactly k copies of it.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+        Finite.
+    sample_weight : array of shape (n_rows,) or None
+        Frequencies; rows of weight zero are dropped.
+    salt : int
+        Draws another order.
+
+    Returns
+    -------
+    Y : array of float64 of shape (n_features, n_distinct)
+    weight : array of shape (n_distinct,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.content import ranked_columns
+    >>> X = np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]])
+    >>> Y, weight = ranked_columns(X, None, salt=0)
+    >>> Z, _ = ranked_columns(np.exp(X), None, salt=0)
+    >>> bool(np.allclose(np.exp(Y), Z)), sorted(weight.tolist())
+    (True, [1.0, 2.0])
+    """
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    if not weight.all():
+        X, weight = X[weight > 0], weight[weight > 0]
+    together = np.zeros(len(X), np.uint64)
+    in_order = np.full(len(X), salt, np.uint64)
+    for column in X.T:
+        ranks = np.unique(column, return_inverse=True)[1].astype(np.uint64)
+        together += _mixed(ranks * _GOLDEN + np.uint64(salt))
+        in_order = _mixed((in_order ^ ranks) + _GOLDEN)
+    order = np.lexsort((in_order, _mixed(together)))
+    Y = np.add(X[order].T, 0.0, dtype=np.float64)  # no -0.0
+    weight = weight[order].astype(np.float64)
+    new = np.ones(len(order), bool)
+    new[1:] = np.any(Y[:, 1:] != Y[:, :-1], axis=0)
+    first = np.flatnonzero(new)
+    return np.ascontiguousarray(Y[:, first]), np.add.reduceat(weight, first)
+
+
+def draw_rows(weight: np.ndarray, n_drawn: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw rows without replacement, a row of weight k being k rows.
+
+    Parameters
+    ----------
+    weight : array of shape (n_distinct,)
+        Frequencies. Where they sum to less than the number of rows, only their proportions count.
+    n_drawn : int
+        At most the number of rows.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    counts : array of int of shape (n_distinct,)
+        How often each was drawn.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.content import draw_rows
+    >>> draw_rows(np.array([1.0, 3.0]), 4, np.random.default_rng(0)).tolist()
+    [1, 3]
+    """
+    cumulative = np.cumsum(weight)
+    n_rows = max(round(cumulative[-1]), len(weight))
+    places = rng.permutation(n_rows)[:n_drawn] + 0.5
+    drawn = np.searchsorted(cumulative, places * (cumulative[-1] / n_rows))
+    return np.bincount(np.minimum(drawn, len(weight) - 1), minlength=len(weight))
+
+
+def row_keys(X: np.ndarray) -> np.ndarray:
+    """Give every row a key of 64 bits, made from its float64 bytes.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+
+    Returns
+    -------
+    keys : array of uint64 of shape (n_rows,)
+        Equal for equal rows; for others equal by accident only, once in 2^64 pairs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.content import row_keys
+    >>> a, b, c = row_keys(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
+    >>> bool(a == c), bool(a == b)
+    (True, False)
+    """
+    keys = np.zeros(len(X), np.uint64)
+    for column in X.T:
+        words = np.add(column, 0.0, dtype=np.float64).view(np.uint64)
+        keys = _mixed((keys ^ words) + _GOLDEN)
+    return keys

@@ -1,0 +1,188 @@
+"""What a detector finds: the scores with their threshold, and the strangest rows with reasons."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skgauss.display._axes import BLUE, ORANGE, axes_grid, merged, random_rows
+
+__all__ = ["AnomalyDisplay"]
+
+
+class AnomalyDisplay:
+    """Scores of rows with the threshold, and why the strangest ones are strange.
+
+    On the left a histogram of the scores and the threshold below which rows are outliers. On the
+    right the lowest-scoring rows, with what the columns that count most take from their score.
+
+    It is recommended to use `from_estimator` to create a display.
+
+    Parameters
+    ----------
+    scores : array of shape (n_rows,)
+        High is normal.
+    threshold : float
+    rows : list
+        Labels of the strangest rows, the strangest first.
+    row_scores : array of shape (n_strangest,)
+    reasons : list of lists of (str, float)
+        For each of these rows, columns and their contributions, the first reason first.
+
+    Attributes
+    ----------
+    axes_ : array of matplotlib axes, of shape (2,)
+    figure_ : matplotlib Figure
+    bounding_ax_ : matplotlib Axes or None
+        The axis in whose place the panels stand, if one was given.
+    bars_ : matplotlib BarContainer
+        The histogram.
+    threshold_ : matplotlib Line2D
+    reasons_ : list of matplotlib Text
+        One line per row.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import numpy as np
+    >>> from skgauss import DensityOutlierDetector
+    >>> from skgauss.display import AnomalyDisplay
+    >>> X = np.random.default_rng(0).normal(size=(300, 3))
+    >>> X[7, 1] = 6
+    >>> detector = DensityOutlierDetector(random_state=0).fit(X)
+    >>> display = AnomalyDisplay.from_estimator(detector, X, n_strangest=5)
+    >>> display.rows[0], display.reasons[0][0][0]
+    (7, 'column 1')
+    >>> plt.show()
+    """
+
+    axes_: np.ndarray
+    figure_: Any
+    bounding_ax_: Any
+
+    def __init__(self, *, scores, threshold, rows, row_scores, reasons):
+        self.scores = scores
+        self.threshold = threshold
+        self.rows = rows
+        self.row_scores = row_scores
+        self.reasons = reasons
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        n_strangest: int = 10,
+        n_reasons: int = 2,
+        subsample: int | None = None,
+        random_state: Any = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Score rows, and explain the strangest.
+
+        Parameters
+        ----------
+        estimator : fitted DensityOutlierDetector
+        X : array-like of shape (n_rows, n_features)
+        n_strangest, n_reasons : int
+            How many rows to explain, and with how many columns.
+        subsample : int or None, default=None
+            Rows drawn at random that are scored; None means all.
+        random_state : int, RandomState instance or None, default=None
+            Of the subsample.
+        ax : matplotlib Axes or two of them, default=None
+            None makes a figure.
+        **kwargs
+            Further arguments of `plot`.
+
+        Returns
+        -------
+        display : AnomalyDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator cannot explain its scores.
+        """
+        check_is_fitted(estimator)
+        if not hasattr(estimator, "explain"):
+            raise TypeError(
+                f"{type(estimator).__name__} gives no reasons: an estimator with explain is "
+                "needed, such as DensityOutlierDetector(estimator=...) around it."
+            )
+        X = random_rows(X if hasattr(X, "iloc") else np.asarray(X), subsample, random_state)
+        scores = estimator.score_samples(X)
+        order = np.argsort(scores, kind="stable")[:n_strangest]
+        index = getattr(X, "index", None)
+        strangest = X.iloc[order] if hasattr(X, "iloc") else X[order]
+        explanation = estimator.explain(strangest)
+        display = cls(
+            scores=scores,
+            threshold=float(estimator.offset_),
+            rows=[int(i) if index is None else index[i] for i in order],
+            row_scores=scores[order],
+            reasons=[explanation.reasons(i, n_reasons) for i in range(len(order))],
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(
+        self,
+        *,
+        ax: Any = None,
+        bar_kwargs: dict | None = None,
+        line_kwargs: dict | None = None,
+        text_kwargs: dict | None = None,
+    ) -> Self:
+        """Draw both panels.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or two of them, default=None
+            None makes a figure.
+        bar_kwargs, line_kwargs, text_kwargs : dict, default=None
+            For the histogram, the threshold and the reasons.
+
+        Returns
+        -------
+        display : AnomalyDisplay
+            This display.
+        """
+        axes = axes_grid(self, ax, (1, 2), figsize=(9.6, 4.4), width_ratios=[1.1, 1])
+        self.axes_ = axes.ravel()
+        self._histogram(self.axes_[0], bar_kwargs, line_kwargs)
+        self._list(self.axes_[1], text_kwargs)
+        return self
+
+    def _histogram(self, ax, bar_kwargs, line_kwargs):
+        edges = np.histogram_bin_edges(self.scores, 60)
+        counts, _ = np.histogram(self.scores, edges)
+        middles = (edges[1:] + edges[:-1]) / 2
+        colours = np.where(middles < self.threshold, ORANGE, BLUE)
+        bars = merged({"width": np.diff(edges), "color": colours}, bar_kwargs)
+        self.bars_ = ax.bar(middles, counts, **bars)
+        n_below = int(np.sum(self.scores < self.threshold))
+        line = merged(
+            {"color": "0.3", "linestyle": "--", "label": f"threshold: {n_below} rows below"},
+            line_kwargs,
+        )
+        self.threshold_ = ax.axvline(self.threshold, **line)
+        ax.set_yscale("symlog", linthresh=10)
+        ax.set(xlabel="score (high is normal)", ylabel="rows")
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(frameon=False)
+
+    def _list(self, ax, text_kwargs):
+        ax.set_axis_off()
+        ax.set_title("strangest rows, and what takes most from their score", fontsize="medium")
+        style = merged({"va": "top", "fontsize": "small", "transform": ax.transAxes}, text_kwargs)
+        self.reasons_ = []
+        for i, (row, score, reasons) in enumerate(
+            zip(self.rows, self.row_scores, self.reasons, strict=True)
+        ):
+            why = ", ".join(f"{name} ({value:+.1f})" for name, value in reasons)
+            place = 1 - (i + 0.5) / (len(self.rows) + 0.5)
+            self.reasons_.append(ax.text(0, place, f"{row}  [{score:.1f}]  {why}", **style))

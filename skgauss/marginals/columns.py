@@ -1,0 +1,325 @@
+"""What the marginals make of one column: its standardisation, its spline and tails, and how fine.
+
+A column is given as its values in sorted order, each once, and the mass of each: `distinct` makes
+these. The mass of a value is spread evenly over the way to its neighbours, so that ties make the
+distribution function steep there, and never a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+from scipy.special import ndtri
+
+from skgauss.spline import TailedSpline, tailed_forward
+from skgauss.tails import LOG, POWER, tail_forward
+
+__all__ = [
+    "ColumnSpline",
+    "assembled",
+    "bulk",
+    "distinct",
+    "likeliest",
+    "standardisation",
+    "tail_law",
+]
+
+CONSTANT = 1e-200  # a smaller spread is none
+LARGEST_GAIN = 5.0  # nats
+_AFFINE_REACH = 4.0  # standard deviations, of the straight part of an affine column
+_FOLDS_BELOW = 2_000  # rows
+_N_FOLDS = 5
+_CLEARLY = 2.58  # standard errors by which a column's map has to beat the straight line
+_TAIL_FRACTION = 0.005
+# The first, nearly linear, is taken unless another is clearly likelier: within ten standard
+# deviations it is as good as Gaussian, and a million of them still give a latent below 300, which
+# float64 rotates and brings back.
+_TAIL_CANDIDATES = (
+    *((LOG, a) for a in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)),
+    *((POWER, a) for a in (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 30.0, 1000.0)),
+)
+_MIN_GAIN = 0.5  # nats over the rows of a tail, for it not to be nearly Gaussian
+
+
+def distinct(column: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort the values of a column, each once, with the total weight of each.
+
+    Parameters
+    ----------
+    column, weight : array of shape (n_rows,)
+
+    Returns
+    -------
+    values, mass : array of shape (n_distinct,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals.columns import distinct
+    >>> values, mass = distinct(np.array([3.0, 1.0, 3.0]), np.ones(3))
+    >>> values.tolist(), mass.tolist()
+    ([1.0, 3.0], [1.0, 2.0])
+    """
+    order = np.argsort(column, kind="stable")
+    values = column[order]
+    first = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1])
+    return values[first], np.add.reduceat(weight[order], first)
+
+
+def standardisation(column: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Median and normal-consistent interquartile range of a column, robustly positive.
+
+    A column whose interquartile range is zero is scaled by its mean absolute deviation, and a
+    constant one by its absolute value, or 1 if that is 0.
+
+    Parameters
+    ----------
+    column, weight : array of shape (n_rows,)
+
+    Returns
+    -------
+    loc, scale : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals.columns import standardisation
+    >>> standardisation(np.full(3, 7.0), np.ones(3))
+    (7.0, 7.0)
+    """
+    values, mass = distinct(column, weight)
+    cdf = (np.cumsum(mass) - mass / 2) / mass.sum()
+    low, loc, high = (float(value) for value in np.interp([0.25, 0.5, 0.75], cdf, values))
+    scale = (high - low) / (2 * float(ndtri(0.75)))
+    if scale <= 1e-9 * max(abs(low), abs(high)):
+        scale = float(np.average(np.abs(values - loc), weights=mass))
+    size = float(max(abs(values[0]), abs(values[-1])))
+    if scale <= max(1e-15 * size, CONSTANT):
+        scale = size if size > CONSTANT else 1.0
+    return loc, max(scale, 1e-200 * float(np.ptp(values)))  # keeps the quotient finite
+
+
+def bulk(cdf: np.ndarray, total: float) -> tuple[float, float]:
+    """Probabilities between which a column is not a tail.
+
+    Each tail holds 0.5 % of the mass, or that of four rows where they are more, up to 10 %; it
+    starts at the outermost value at the latest.
+
+    Parameters
+    ----------
+    cdf : array of shape (n_distinct,)
+        Distribution function at the values.
+    total : float
+        Mass of all of them.
+
+    Returns
+    -------
+    low, high : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals.columns import bulk
+    >>> bulk(np.linspace(0.0005, 0.9995, 1000), 1000.0)
+    (0.005, 0.995)
+    """
+    beyond = max(_TAIL_FRACTION, min(0.1, 4 / total))
+    return max(beyond, float(cdf[0])), min(1 - beyond, float(cdf[-1]))
+
+
+def tail_law(excess: np.ndarray, mass: np.ndarray, z_edge: float) -> tuple[int, float]:
+    """Choose the law of a tail by the likelihood of the rows in it.
+
+    Parameters
+    ----------
+    excess : array of shape (n_beyond,)
+        Distances from the last knot, times the slope there; not negative.
+    mass : array of shape (n_beyond,)
+    z_edge : float
+        Latent at the knot, with the sign that makes it grow outwards.
+
+    Returns
+    -------
+    law : int
+    parameter : float
+        See `skgauss.tails`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals.columns import tail_law
+    >>> from skgauss.tails import POWER
+    >>> law, _ = tail_law(np.random.default_rng(0).pareto(2, 1000), np.ones(1000), 2.0)
+    >>> law == POWER
+    True
+    """
+    candidates = [c for c in _TAIL_CANDIDATES if z_edge > 0.5 or c[0] != POWER]
+    law, parameter = (np.array(column)[:, None] for column in zip(*candidates, strict=True))
+    growth, log_slope = tail_forward(excess, law, parameter, z_edge)
+    likelihoods = (log_slope - (z_edge + growth) ** 2 / 2) @ mass
+    best = int(np.argmax(likelihoods))
+    return candidates[best if likelihoods[best] > likelihoods[0] + _MIN_GAIN else 0]
+
+
+def _knot_slopes(x, z):
+    """Slopes at the knots by the weighted harmonic mean of the neighbouring secants.
+
+    Fritsch & Butland (1984), A method for constructing local monotone piecewise cubic
+    interpolants, SIAM J. Sci. Stat. Comput. 5(2), equation 5.
+    """
+    width, secant = np.diff(x), np.diff(z) / np.diff(x)
+    share = (width[:-1] + 2 * width[1:]) / (3 * (width[:-1] + width[1:]))
+    inner = 1 / (share / secant[:-1] + (1 - share) / secant[1:])
+    return np.concatenate([secant[:1], inner, secant[-1:]])
+
+
+class ColumnSpline(NamedTuple):
+    """Monotone rational-quadratic spline of one column, with a tail on either side.
+
+    Attributes
+    ----------
+    x, z, slope : array of shape (n_knots,)
+        Knots, images and derivatives.
+    tails : sequence of two pairs (law, parameter)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals.columns import ColumnSpline
+    >>> line = ColumnSpline.affine(np.array([1.0, 3.0]), np.ones(2))
+    >>> line.log_density(np.array([2.0])).tolist()  # beside the normal's constant
+    [0.0]
+    """
+
+    x: np.ndarray
+    z: np.ndarray
+    slope: np.ndarray
+    tails: Sequence[tuple[int, float]]
+
+    @classmethod
+    def affine(cls, values: np.ndarray, mass: np.ndarray) -> Self:
+        """Straight line by mean and standard deviation."""
+        loc = np.average(values, weights=mass)
+        scale = np.sqrt(np.average((values - loc) ** 2, weights=mass))
+        if scale <= CONSTANT:
+            loc, scale = values[0], 1.0
+        z = np.array([-_AFFINE_REACH, _AFFINE_REACH])
+        return cls(loc + scale * z, z, np.full(2, 1 / scale), [_TAIL_CANDIDATES[0]] * 2)
+
+    @classmethod
+    def through(cls, x: np.ndarray, z: np.ndarray, values: np.ndarray, mass: np.ndarray) -> Self:
+        """Spline through increasing knots and images; the tails are those of the values beyond."""
+        slope = _knot_slopes(x, z)
+        tails = []
+        for end, sign in ((0, -1), (-1, 1)):
+            excess = slope[end] * sign * (values - x[end])
+            out = excess > 0
+            tails.append(tail_law(excess[out], mass[out], sign * z[end]))
+        return cls(x, z, slope, tails)
+
+    def log_density(self, values: np.ndarray) -> np.ndarray:
+        """Log-density of values, less the normal's constant."""
+        z, log_slope = tailed_forward(assembled([self]), values[None])
+        return (log_slope - 0.5 * z**2)[0]
+
+
+def assembled(columns: Sequence[ColumnSpline]) -> TailedSpline:
+    """Put columns side by side; shorter ones repeat their first knot, whose bins stay empty.
+
+    Parameters
+    ----------
+    columns : sequence of ColumnSpline
+
+    Returns
+    -------
+    spline : TailedSpline
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals.columns import ColumnSpline, assembled
+    >>> line = ColumnSpline.affine(np.array([-1.0, 1.0]), np.ones(2))
+    >>> assembled([line, line]).x.tolist()
+    [[-4.0, 4.0], [-4.0, 4.0]]
+    """
+    n_knots = max(len(column.x) for column in columns)
+
+    def padded(arrays):
+        return np.array([np.pad(a, (n_knots - len(a), 0), mode="edge") for a in arrays])
+
+    laws = np.array([column.tails for column in columns])
+    return TailedSpline(
+        padded([column.x for column in columns]),
+        padded([column.z for column in columns]),
+        padded([column.slope for column in columns]),
+        laws[..., 0].astype(np.int8),
+        laws[..., 1],
+    )
+
+
+class HasLogDensity(Protocol):
+    """What can be judged on values held out."""
+
+    def log_density(self, values: np.ndarray) -> np.ndarray:
+        """Log-density of values, less the normal's constant."""
+
+
+def likeliest(
+    column: np.ndarray,
+    weight: np.ndarray,
+    fit: Callable[[np.ndarray, np.ndarray], Sequence[HasLogDensity]],
+    largest_gain: float = np.inf,
+    folds_below: int = _FOLDS_BELOW,
+) -> int | None:
+    """Choose among maps of a column the likeliest on rows held out.
+
+    In a small table each fifth of the rows is held out once, else only the first. The rows come in
+    an order that is as good as random, so consecutive ones make a fold.
+
+    Parameters
+    ----------
+    column, weight : array of shape (n_rows,)
+    fit : callable
+        Called with the distinct values and their masses; returns a fixed number of candidates,
+        of which the one that is likelier than the straight line is wanted.
+    largest_gain : float, default=inf
+        Nats that a row counts at most, for a candidate or against it: a bound keeps the few rows
+        far out from deciding alone, or from drowning what all others say.
+    folds_below : int, default=2_000
+        Rows of a table that is small.
+
+    Returns
+    -------
+    index : int or None
+        None where no candidate is clearly likelier than the straight line.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals.columns import ColumnSpline, likeliest
+    >>> column = np.random.default_rng(0).normal(size=500)
+    >>> likeliest(column, np.ones(500), lambda *table: [ColumnSpline.affine(*table)]) is None
+    True
+    """
+    n_rows = weight.sum()
+    place = np.cumsum(weight) - weight / 2
+    fold = np.minimum((place * (_N_FOLDS / n_rows)).astype(int), _N_FOLDS - 1)
+    gains, weights = [], []
+    for k in range(_N_FOLDS if n_rows < folds_below else 1):
+        out = fold == k
+        if not out.any() or out.all():
+            continue
+        held_out, train = column[out], distinct(column[~out], weight[~out])
+        base = ColumnSpline.affine(*train).log_density(held_out)
+        tried = [candidate.log_density(held_out) for candidate in fit(*train)]
+        gains.append(np.clip(np.array(tried) - base, -largest_gain, largest_gain))
+        weights.append(weight[out])
+    if not gains:
+        return None
+    gain, seen = np.concatenate(gains, axis=1), np.concatenate(weights)
+    mean = np.average(gain, axis=1, weights=seen)
+    best = int(np.argmax(mean))
+    spread = np.average((gain[best] - mean[best]) ** 2, weights=seen)
+    return best if mean[best] > _CLEARLY * np.sqrt(spread / seen.sum()) else None

@@ -1,0 +1,108 @@
+"""Which columns a score is owed to: Shapley values over random orders of the columns.
+
+A value function v says what the score would be if only some columns were known. Columns are made
+known one after the other; a column's contribution is the change at its turn, averaged over orders.
+In every order the changes add up to ``v(all) - v(none)``, so that contributions do so exactly,
+however few orders are drawn; each order is followed by its reverse.
+
+References
+----------
+Shapley (1953), A value for n-person games, Contributions to the Theory of Games 2; Strumbelj &
+Kononenko (2014), Explaining prediction models and individual predictions with feature
+contributions, Knowledge and Information Systems 41(3), doi:10.1007/s10115-013-0679-x, for random
+orders and reference rows; Takeishi & Kawahara (2020), On anomaly interpretation via Shapley values,
+arXiv:2004.04464.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+__all__ = ["contributions", "replaced_levels"]
+
+
+def _orders(n_features, n_orders, rng) -> Iterator[np.ndarray]:
+    """Random orders, each followed by its reverse."""
+    for _ in range(0, n_orders, 2):
+        order = rng.permutation(n_features)
+        yield order
+        yield order[::-1]
+
+
+def contributions(
+    X: np.ndarray,
+    levels: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    n_orders: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Contribution of every column to the score of every row.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+    levels : callable
+        ``levels(X, order)`` gives v for growing sets of columns, of shape (n_features + 1, n_rows):
+        of none, of the first in the order, and so on to all.
+    n_orders : int
+        Orders drawn, even.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    contributions : array of shape (n_rows, n_features)
+        Rows add up to ``v(all) - v(none)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.shapley import contributions
+    >>> def levels(X, order):  # the sum of what is known
+    ...     return np.vstack([np.zeros(len(X)), np.cumsum(X[:, order], axis=1).T])
+    >>> contributions(np.array([[1.0, 5.0]]), levels, 2, np.random.default_rng(0)).tolist()
+    [[1.0, 5.0]]
+    """
+    total, n = np.zeros(X.shape), 0
+    for order in _orders(X.shape[1], n_orders, rng):
+        total[:, order] += np.diff(levels(X, order), axis=0).T
+        n += 1
+    return total / n
+
+
+def replaced_levels(
+    score: Callable[[np.ndarray], np.ndarray], reference: np.ndarray
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Value function of any score: what is not known is taken from reference rows.
+
+    Parameters
+    ----------
+    score : callable
+        Rows of shape (n_rows, n_features) to scores.
+    reference : array of shape (n_reference, n_features)
+
+    Returns
+    -------
+    levels : callable
+        For `contributions`; v(none) is the mean score of the reference rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.shapley import replaced_levels
+    >>> levels = replaced_levels(lambda X: X.sum(axis=1), np.zeros((2, 2)))
+    >>> levels(np.array([[1.0, 5.0]]), np.array([1, 0])).ravel().tolist()
+    [0.0, 5.0, 6.0]
+    """
+
+    def levels(X, order):
+        mixed = np.repeat(reference[None], len(X), axis=0)
+        found = np.empty((len(order) + 1, len(X)))
+        for k in range(len(order) + 1):
+            if k:
+                mixed[:, :, order[k - 1]] = X[:, None, order[k - 1]]
+            flat = score(mixed.reshape(-1, X.shape[1]))
+            found[k] = flat.reshape(len(X), len(reference)).mean(axis=1)
+        return found
+
+    return levels

@@ -1,0 +1,448 @@
+"""DensityOutlierDetector: contract, ranking, p-values, reasons, hostile tables."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import KernelDensity
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skgauss import DensityOutlierDetector, GlowGaussianizer, RBIGTransformer
+from skgauss.conformal import benjamini_hochberg
+from skgauss.content import ranked_columns
+from skgauss.kernel_ensemble import KernelEnsemble
+from tests.estimators import small_table
+
+CRITERIA = ("log_density", "latent_norm", "typicality")
+
+ties_allowed = pytest.mark.filterwarnings("ignore::skgauss.exceptions.TiedColumnWarning")
+
+
+def detector(**parameters):
+    return DensityOutlierDetector(**{"random_state": 0, **parameters})
+
+
+def correlated(n_rows=400, n_features=4, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n_rows, n_features)) @ rng.normal(size=(n_features, n_features))
+
+
+# The contract
+
+
+@parametrize_with_checks(
+    [
+        DensityOutlierDetector(),
+        DensityOutlierDetector(criterion="latent_norm", n_estimators=3),
+        DensityOutlierDetector(criterion="typicality"),
+        DensityOutlierDetector(RBIGTransformer(max_layers=3)),
+    ]
+)
+@ties_allowed
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([DensityOutlierDetector(RBIGTransformer())])
+@ties_allowed
+def test_scikit_learn_checks_with_rbig_inside(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([DensityOutlierDetector(GlowGaussianizer(max_iter=5))])
+@ties_allowed
+def test_scikit_learn_checks_with_glow_inside(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("contamination", 0.6),
+        ("contamination", 0.0),
+        ("contamination", "often"),
+        ("criterion", "norm"),
+        ("n_estimators", 0),
+        ("max_samples", 0),
+        ("trim", 0.7),
+        ("calibration", 1.0),
+        ("calibration", "fold"),
+        ("estimator", "rbig"),
+    ],
+)
+def test_a_parameter_out_of_range_is_named_with_its_value(parameter, value):
+    with pytest.raises(ValueError, match=f"'{parameter}' parameter.*Got {value!r}"):
+        detector(**{parameter: value}).fit(small_table())
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_contamination_is_the_share_that_is_flagged(share):
+    X = correlated()
+    assert np.mean(detector(contamination=share).fit_predict(X) == -1) == pytest.approx(share)
+
+
+def test_decision_and_labels_follow_from_scores_and_offset():
+    X = correlated()
+    model = detector(contamination=0.1).fit(X)
+    decision = model.score_samples(X) - model.offset_
+    np.testing.assert_array_equal(model.decision_function(X), decision)
+    np.testing.assert_array_equal(model.predict(X) == -1, decision < 0)
+
+
+def test_auto_flags_about_as_many_normal_rows_as_it_says():
+    few = [np.mean(detector().fit_predict(correlated(500, 2, seed)) == -1) for seed in range(5)]
+    many = [np.mean(detector().fit_predict(correlated(500, 10, seed)) == -1) for seed in range(5)]
+    assert 0.02 < np.mean(few) < 0.1
+    assert 0 < np.mean(many) < 0.05
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_a_weight_is_so_many_copies_and_the_order_of_rows_is_nothing(criterion):
+    X = correlated(60)
+    weight = np.random.default_rng(0).integers(0, 4, len(X))
+    weighted = detector(criterion=criterion).fit(X, sample_weight=weight)
+    copies = np.repeat(X, weight, axis=0)
+    copied = detector(criterion=criterion).fit(np.random.default_rng(1).permutation(copies))
+    np.testing.assert_allclose(weighted.score_samples(X), copied.score_samples(X), rtol=1e-9)
+    assert weighted.offset_ == pytest.approx(copied.offset_)
+
+
+def test_it_pickles_and_repeats_itself():
+    X = correlated()
+    model = detector(calibration=0.3).fit(X)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.p_values(X), model.p_values(X))
+    np.testing.assert_array_equal(clone(model).fit(X).score_samples(X), model.score_samples(X))
+    threads = clone(model).set_params(n_jobs=2).fit(X)
+    np.testing.assert_allclose(threads.score_samples(X), model.score_samples(X), rtol=1e-12)
+
+
+# What is passed along
+
+
+def test_sample_weight_goes_to_an_estimator_that_takes_it_and_is_refused_otherwise():
+    X, weight = correlated(), np.arange(400.0)
+    model = detector(estimator=KernelDensity(), contamination=0.1).fit(X, sample_weight=weight)
+    expected = KernelDensity().fit(X[1:], sample_weight=weight[1:]).score_samples(X)
+    np.testing.assert_allclose(model.score_samples(X), expected)
+    with pytest.raises(TypeError, match="sample_weight was passed to fit, but estimator=Gaussian"):
+        detector(estimator=GaussianMixture()).fit(X, sample_weight=weight)
+    with pytest.raises(TypeError, match=r"\['colour'\], but estimator=None takes sample_weight"):
+        detector().fit(X, colour=1)
+
+
+def test_metadata_are_routed():
+    import sklearn
+
+    X, weight = correlated(), np.arange(400.0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        wanting = KernelDensity().set_fit_request(sample_weight=True)
+        model = detector(estimator=wanting).fit(X, sample_weight=weight)
+        expected = KernelDensity().fit(X[1:], sample_weight=weight[1:]).score_samples(X)
+        np.testing.assert_allclose(model.score_samples(X), expected)
+        detector().fit(X, sample_weight=weight)
+
+
+def test_any_density_serves():
+    X = correlated()
+    model = detector(estimator=GaussianMixture(random_state=0)).fit(X)
+    expected = GaussianMixture(random_state=0).fit(X).score_samples(X)
+    np.testing.assert_allclose(model.score_samples(X), expected)
+    with pytest.raises(ValueError, match="criterion='latent_norm' needs an estimator with transf"):
+        detector(estimator=GaussianMixture(), criterion="latent_norm").fit(X)
+
+
+def test_clones_fitted_to_a_row_have_no_say_about_it():
+    X = correlated(100)
+    kernel = KernelDensity(bandwidth=1e-3)
+    model = detector(estimator=kernel, n_estimators=10, max_samples=50).fit(X)
+    nearby = X + 1e-9  # no training row, though its kernels are there
+    assert np.all(model.score_samples(X) < model.score_samples(nearby))
+
+
+# The ranking
+
+
+def reference_log_density(ensemble, X):
+    """Slow and obvious: every kernel of every member at every row."""
+    z_fine, log_slope = ensemble.fine.forward(X)
+    z, _ = ensemble.coarse.forward(X)
+    margins = log_slope - 0.5 * z_fine**2 - 0.5 * np.log(2 * np.pi)
+    normal = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
+    total = np.zeros(len(X))
+    for member in ensemble.members:
+        for i, row in enumerate(z):
+            own = np.all(np.isclose(row, member.centres, rtol=0, atol=1e-12), axis=1)
+            counts = member.counts - own
+            gap = np.sum((row - member.centres) ** 2, axis=1)
+            kernels = np.exp(-0.5 * gap / member.variance) / (2 * np.pi * member.variance) ** (
+                X.shape[1] / 2
+            )
+            total[i] += np.log(counts @ kernels / counts.sum()) / len(ensemble.members)
+    return (margins - normal).sum(axis=1) + total
+
+
+def test_the_log_density_is_that_of_margins_and_dependence():
+    X = correlated(200, 3)
+    ensemble = KernelEnsemble(*ranked_columns(X, None, 0), 4, 64, np.random.default_rng(0))
+    rows = np.vstack([X[:20], X[:20] + 0.01])
+    np.testing.assert_allclose(
+        ensemble.log_density(rows), reference_log_density(ensemble, rows), rtol=1e-9
+    )
+    along = ensemble.along(rows, np.array([2, 0, 1]))
+    np.testing.assert_allclose(along[-1], ensemble.log_density(rows), rtol=1e-9)
+
+
+@pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
+def test_the_ranking_does_not_depend_on_units_nor_on_the_order_of_columns(load):
+    X = load().data
+    scores = detector().fit(X).score_samples(X)
+    rng = np.random.default_rng(0)
+    moved = X * 10.0 ** rng.uniform(-3, 3, X.shape[1]) + rng.normal(size=X.shape[1])
+    change = detector().fit(moved).score_samples(moved) - scores
+    assert np.ptp(change) < 1e-6
+    columns = rng.permutation(X.shape[1])
+    shuffled = detector().fit(X[:, columns]).score_samples(X[:, columns])
+    assert spearmanr(shuffled, scores)[0] > 0.99
+
+
+def test_the_latent_norm_hardly_changes_under_increasing_maps_of_columns():
+    X = load_breast_cancer().data
+    scores = detector(criterion="latent_norm").fit(X).score_samples(X)
+    bent = X.copy()
+    bent[:, 3] = np.log(bent[:, 3])
+    again = detector(criterion="latent_norm").fit(bent).score_samples(bent)
+    assert spearmanr(scores, again)[0] > 0.97
+
+
+def test_a_small_cluster_among_the_training_rows_is_not_learned():
+    """Where a kernel density of all rows finds it as normal as the rest."""
+    rng = np.random.default_rng(0)
+    cluster = rng.normal(0, 0.3, size=(40, 5)) + 3
+    X = np.vstack([rng.normal(size=(2000, 5)), cluster])
+    strange = np.arange(len(X)) >= 2000
+    auc = roc_auc_score(strange, -detector().fit(X).score_samples(X))
+    kernels = roc_auc_score(strange, -KernelDensity(bandwidth=0.5).fit(X).score_samples(X))
+    assert auc > 0.95
+    assert auc > kernels + 0.05
+
+
+def test_trim_keeps_a_large_cluster_out():
+    rng = np.random.default_rng(0)
+    cluster = rng.normal(0, 0.3, size=(200, 5)) + 4
+    X = np.vstack([rng.normal(size=(800, 5)), cluster])
+    strange = np.arange(len(X)) >= 800
+    aucs = [
+        roc_auc_score(strange, -detector(trim=trim).fit(X).score_samples(X)) for trim in (0, 0.3)
+    ]
+    assert aucs[1] > max(0.99, aucs[0])
+
+
+def test_it_is_better_than_isolation_forest_where_columns_depend():
+    """Means over seeds of planted rows whose columns are ordinary one by one."""
+    gains = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(500, 1)) + 0.2 * rng.normal(size=(500, 4))
+        X[:25] = rng.permuted(X[:25], axis=0)
+        strange = np.arange(500) < 25
+        ours = roc_auc_score(strange, -detector().fit(X).score_samples(X))
+        forest = IsolationForest(random_state=seed).fit(X).score_samples(X)
+        gains.append(ours - roc_auc_score(strange, -forest))
+    assert np.mean(gains) > 0.05
+
+
+def test_ties_make_no_spikes():
+    """Zero-inflated, one-hot and integer columns: bounded densities, the odd row out is found."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack(
+        [
+            np.where(rng.uniform(size=1000) < 0.4, 0.0, rng.exponential(size=1000)),
+            rng.integers(0, 2, 1000),
+            rng.poisson(3, 1000),
+            np.full(1000, 7.0),
+        ]
+    )
+    X[7] = [0.0, 0, 30, 7.0]
+    scores = detector().fit(X).score_samples(X)
+    assert np.isfinite(scores).all()
+    assert scores.argmin() == 7
+    assert scores.max() - np.median(scores) < 10
+
+
+# p-values
+
+
+def test_p_values_are_valid_on_average():
+    """At most alpha plus two standard errors, at least alpha - 1/(n + 1) minus two."""
+    alphas = np.array([0.01, 0.05, 0.1])
+    below = []
+    for seed in range(20):
+        X = load_breast_cancer().data
+        X = np.random.default_rng(seed).permutation(X)
+        model = detector(calibration=0.4, random_state=seed, n_estimators=2, max_samples=128)
+        p = model.fit(X[:350]).p_values(X[350:])
+        below.append([np.mean(p <= alpha) for alpha in alphas])
+    mean, error = np.mean(below, axis=0), np.std(below, axis=0, ddof=1) / np.sqrt(20)
+    assert np.all(mean <= alphas + 2 * error)
+    assert np.all(mean >= alphas - 1 / 141 - 2 * error)
+
+
+@pytest.mark.parametrize("calibration", [0.5, "cross"])
+def test_the_false_discovery_rate_is_kept(calibration):
+    rates, found = [], []
+    for seed in range(10):
+        X = correlated(1000, 4, seed)
+        rng = np.random.default_rng(seed)
+        planted = X[:25] + 6 * X.std(axis=0) * rng.choice([-1, 1], size=(25, 4))
+        model = detector(calibration=calibration, n_estimators=4, max_samples=128).fit(X[:500])
+        flagged = model.predict_fdr(np.vstack([X[500:], planted]), alpha=0.2) == -1
+        rates.append(flagged[:500].sum() / max(flagged.sum(), 1))
+        found.append(flagged[500:].mean())
+    assert np.mean(rates) <= 0.2 + 2 * np.std(rates, ddof=1) / np.sqrt(10)
+    assert np.mean(found) > 0.5
+
+
+def test_p_values_need_calibration_and_enough_rows():
+    with pytest.raises(ValueError, match=r"set calibration, for example to 0\.3, or"):
+        detector().fit(correlated()).p_values(correlated())
+    with pytest.raises(ValueError, match=r"calibration=0\.01 of 20 rows leaves 0"):
+        detector(calibration=0.01).fit(correlated(20))
+    with pytest.raises(ValueError, match="needs at least 4 rows, got 3"):
+        detector(calibration="cross").fit(correlated(3))
+    with pytest.raises(ValueError, match="alpha=2: a number between 0 and 1"):
+        detector(calibration=0.3).fit(correlated()).predict_fdr(correlated(), alpha=2)
+
+
+def test_benjamini_hochberg_is_the_largest_number_that_the_level_allows():
+    rng = np.random.default_rng(0)
+    p = np.concatenate([rng.uniform(size=50), 0.01 * rng.uniform(size=10)])
+    fitting = [k for k in range(1, 61) if np.sum(p <= 0.1 * k / 60) >= k]
+    assert benjamini_hochberg(p, 0.1).sum() == max(fitting)
+
+
+# Reasons
+
+
+def planted(kind, seed):
+    """A table with mixed scales and a discrete column, a row like no other, and where it is odd."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(600, 6)) @ (np.eye(6) + 0.3 * rng.normal(size=(6, 6)))
+    X[:, 1] = X[:, 0] / X[:, 0].std() + 0.3 * rng.normal(size=600)
+    X[:, 2] = np.exp(0.5 * X[:, 2])
+    X[:, 4] = rng.integers(0, 3, 600)
+    X[:, 3] = 3 * X[:, 4] + 0.4 * rng.normal(size=600)
+    row = X[rng.integers(600)].copy()
+    if kind == "shifted mean":
+        j = int(rng.integers(4))
+        row[j], where = X[:, j].mean() + 6 * X[:, j].std(), {j}
+    elif kind == "broken correlation":
+        (row[0], row[1]), where = (np.quantile(X[:, 0], 0.93), np.quantile(X[:, 1], 0.07)), {0, 1}
+    else:
+        row[3], row[4], where = 6.0, 0.0, {3, 4}
+    units = 10.0 ** rng.integers(-2, 3, 6)
+    return X * units, row * units, where
+
+
+@pytest.mark.parametrize("kind", ["shifted mean", "broken correlation", "impossible combination"])
+def test_the_planted_column_is_the_first_reason(kind):
+    hits = []
+    for seed in range(10):
+        X, row, where = planted(kind, seed)
+        model = detector(n_estimators=10).fit(np.vstack([X, row]))
+        explanation = model.explain(row[None])
+        hits.append(int(explanation.contributions[0].argmin()) in where)
+    assert np.mean(hits) >= 0.9
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        detector(),
+        detector(criterion="latent_norm", n_estimators=2),
+        detector(criterion="typicality", n_estimators=2),
+        detector(estimator=GaussianMixture(2, random_state=0)),
+    ],
+    ids=str,
+)
+def test_contributions_and_baseline_add_up_to_the_score(model):
+    frame = pd.DataFrame(correlated(), columns=list("abcd"))
+    explanation = clone(model).fit(frame).explain(frame[:20])
+    total = explanation.baseline + explanation.contributions.sum(axis=1)
+    np.testing.assert_allclose(total, explanation.scores, rtol=0, atol=1e-8)
+    assert explanation.columns == list("abcd")
+    reasons = explanation.reasons(3, 2)
+    assert [contribution for _, contribution in reasons] == sorted(explanation.contributions[3])[:2]
+
+
+def test_a_model_that_is_not_ours_is_explained_too():
+    X = correlated(400, 4)
+    row = X[0].copy()
+    row[2] += 8 * X[:, 2].std()
+    model = detector(estimator=GaussianMixture(random_state=0)).fit(X)
+    assert model.explain(row[None]).reasons(0, 1)[0][0] == "column 2"
+
+
+# Hostile tables
+
+
+def test_all_rows_identical_are_all_normal():
+    X = np.full((30, 3), 4.0)
+    model = detector().fit(X)
+    assert np.all(model.predict(X) == 1)
+    assert np.all(model.predict(X + 100) == -1)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize(
+    "X",
+    [
+        small_table(2),
+        small_table(3),
+        small_table(10, 25),
+        small_table(n_features=1),
+        np.repeat(small_table(4), 50, axis=0),
+        np.column_stack([small_table(), np.full(300, 5.0)]),
+        small_table() * [1e-150, 1.0, 1e150],
+        small_table().astype(np.float32),
+    ],
+    ids=["two", "three", "wide", "one-column", "equal-rows", "constant", "scales", "float32"],
+)
+def test_odd_tables_work(X, criterion):
+    model = detector(criterion=criterion, n_estimators=4).fit(X)
+    assert np.isfinite(model.score_samples(X)).all()
+    assert np.isfinite(model.offset_)
+    assert set(model.predict(X)) <= {-1, 1}
+
+
+def test_an_infinite_cell_is_named():
+    X = small_table().copy()
+    X[7, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN in column 1, first in row 7"):
+        detector().fit(X)
+
+
+def test_a_failed_fit_leaves_what_was_fitted():
+    model = detector().fit(correlated())
+    before = model.score_samples(correlated())
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.full((5, 4), np.nan))
+    np.testing.assert_array_equal(model.score_samples(correlated()), before)
+
+
+def test_a_far_row_is_finite_and_further_is_stranger():
+    model = detector().fit(correlated())
+    far = model.score_samples(np.array([[1e3] * 4, [1e6] * 4, [1e100] * 4]))
+    assert np.isfinite(far).all()
+    assert np.all(np.diff(far) < 0)
