@@ -20,7 +20,7 @@ _HOMES = {
     "GlowGaussianizer": "skgauss.glow",
     "RBIGTransformer": "skgauss.rbig",
 }
-_MODULES = ("bijections", "display", "marginals", "rotations")
+_MODULES = ("bijections", "display", "information", "marginals", "rotations")
 
 __all__ = [
     "DensityOutlierDetector",
@@ -28,6 +28,7 @@ __all__ = [
     "RBIGTransformer",
     "bijections",
     "display",
+    "information",
     "marginals",
     "rotations",
 ]

@@ -41,6 +41,7 @@ __all__ = [
     "routing_enabled",
     "validate_latents",
     "validate_rows",
+    "validate_table",
     "with_callbacks",
 ]
 
@@ -110,12 +111,12 @@ def _text_columns(X: Any) -> dict[str, tuple[Any, bool]]:
     return found
 
 
-def _text_message(X: Any, text: dict[str, tuple[Any, bool]]) -> str:
-    """Say which columns hold text, and the line that encodes them."""
+def _text_message(X: Any, text: dict[str, tuple[Any, bool]], table: str = "X") -> str:
+    """Say which columns of a table hold text, and the line that encodes them."""
     names = list(text)
     shown = ", ".join(f"{str(cell)[:40]!r}" for cell, _ in text.values())
     missing = [str(name) for name in X.columns if _is_missing(_cells(X[name])).any()]
-    message = f"Columns {names} of X do not hold numbers (but {shown})"
+    message = f"Columns {names} of {table} do not hold numbers (but {shown})"
     if missing:
         message += (
             f", and cells are missing in {missing}. Encode and impute first: "
@@ -149,7 +150,7 @@ def _more_missing(X: np.ndarray, label: Any) -> str:
     return f" NaN per column: {', '.join([*named, *more])}."
 
 
-def _check_finite(X: np.ndarray, label: Any) -> None:
+def _check_finite(X: np.ndarray, label: Any, table: str = "X") -> None:
     largest = min(_LARGEST, float(np.finfo(X.dtype).max))
     for start in range(0, len(X), _BLOCK):
         accepted = np.abs(X[start : start + _BLOCK]) <= largest
@@ -159,18 +160,18 @@ def _check_finite(X: np.ndarray, label: Any) -> None:
         value, where = X[start + i, j], f"in {label(j)}, first in row {start + i}"
         if np.isfinite(value):
             raise ValueError(
-                f"Input X contains {value:.3g} {where}. Values up to {_LARGEST:.0e} are accepted, "
-                "so that differences stay finite: rescale the column."
+                f"Input {table} contains {value:.3g} {where}. Values up to {_LARGEST:.0e} are "
+                "accepted, so that differences stay finite: rescale the column."
             )
         if np.isnan(value):
             raise ValueError(
-                f"Input X contains NaN {where}.{_more_missing(X, label)} Only finite values are "
-                "accepted: drop such rows, or impute them (sklearn.impute), for example "
+                f"Input {table} contains NaN {where}.{_more_missing(X, label)} Only finite values "
+                "are accepted: drop such rows, or impute them (sklearn.impute), for example "
                 "make_pipeline(SimpleImputer(strategy='median'), ...)."
             )
         raise ValueError(
-            f"Input X contains infinity (inf) {where}. Only finite values are accepted: drop or "
-            "impute such rows (sklearn.impute) first."
+            f"Input {table} contains infinity (inf) {where}. Only finite values are accepted: drop "
+            "or impute such rows (sklearn.impute) first."
         )
 
 
@@ -214,9 +215,14 @@ def validate_rows(
             raise
         raise ValueError(_text_message(X, text)) from error
     _check_finite(checked, lambda j: column_label(estimator, j))
+    return checked, _checked_weight(sample_weight, checked)
+
+
+def _checked_weight(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
+    """Weights as an array, one per row, none negative and not all zero."""
     if sample_weight is None:
-        return checked, None
-    weight = _check_sample_weight(sample_weight, checked, dtype=np.float64)
+        return None
+    weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if weight.min() < 0:
         raise ValueError(
             f"sample_weight[{int(weight.argmin())}] is {weight.min()}: weights are frequencies "
@@ -224,7 +230,44 @@ def validate_rows(
         )
     if not weight.any():
         raise ValueError("sample_weight is zero for every row: at least one must be positive.")
-    return checked, weight
+    return weight
+
+
+def validate_table(
+    X: Any, name: str, sample_weight: Any = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Check a table that a function takes, and its weights.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_rows, n_features) or (n_rows,)
+        An array of one dimension is one column.
+    name : str
+        What the function calls it.
+    sample_weight : array-like of shape (n_rows,), default=None
+
+    Returns
+    -------
+    X : array of float64 of shape (n_rows, n_features)
+    sample_weight : array of float64 of shape (n_rows,), or None
+
+    Raises
+    ------
+    ValueError
+        As `validate_rows`; the message names the table and the column.
+    """
+    if not hasattr(X, "columns") and np.ndim(X) == 1:
+        X = np.reshape(X, (-1, 1))
+    try:
+        checked = check_array(X, dtype=np.float64, ensure_all_finite=False, input_name=name)
+    except (TypeError, ValueError) as error:
+        text = _text_columns(X)
+        if not text:
+            raise type(error)(f"{name}: {error}") from error
+        raise ValueError(_text_message(X, text, name)) from error
+    names = getattr(X, "columns", range(checked.shape[1]))
+    _check_finite(checked, lambda j: f"column {names[j]!r}", name)
+    return checked, _checked_weight(sample_weight, checked)
 
 
 def validate_latents(Z: Any, n_features: int, names: np.ndarray) -> np.ndarray:

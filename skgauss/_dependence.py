@@ -1,0 +1,105 @@
+"""How blocks of columns depend on each other, through the normal scores of the columns."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtri
+
+from skgauss._crossfit import Estimate, Options, log_normal, of_positive_weight, varying
+
+__all__ = ["dependence", "normal_scores"]
+
+
+def normal_scores(
+    blocks: list[np.ndarray], weight: np.ndarray | None, options: Options
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Normal scores of blocks without their constant columns, and the rows' weights.
+
+    The first two blocks come in an order that depends on the scores alone.
+    """
+    blocks, weight = of_positive_weight(blocks, weight)
+    blocks = [block[:, varying(block)] for block in blocks]
+    ends = np.cumsum([block.shape[1] for block in blocks])
+    if not ends[-1]:
+        return blocks, np.ones(len(blocks[0])) if weight is None else weight
+    X, weight = options.rows(np.hstack(blocks), weight)
+    tied = np.array([len(np.unique(column)) < len(X) for column in X.T])
+    if tied.any() and np.all(weight == np.round(weight)):
+        X = np.repeat(X, weight.astype(int), axis=0)
+        weight = np.ones(len(X))
+    scores = [_column_scores(column, weight, options.rng) for column in X.T]
+    parts = np.split(np.array(scores).T, ends[:-1], axis=1)
+    if len(parts) > 1 and parts[0].shape[1] and parts[1].shape[1]:
+        parts[:2] = min(parts[:2], parts[1::-1], key=_sorted_bytes)
+    X, weight = options.rows(np.hstack(parts), weight)
+    return np.split(X, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1), weight
+
+
+def _sorted_bytes(parts):
+    """Content of blocks side by side, whatever the order of the rows."""
+    table = np.hstack(parts)
+    return parts[0].shape[1], table[np.lexsort(table.T[::-1])].tobytes()
+
+
+def _column_scores(column, weight, rng):
+    """Normal quantiles of the ranks of a column, equal values in random order."""
+    order = np.lexsort((rng.random(len(column)), column))
+    place = np.cumsum(weight[order])
+    scores = np.empty(len(column))
+    scores[order] = ndtri((place - weight[order] / 2) / place[-1])
+    return scores
+
+
+def dependence(
+    parts: list[np.ndarray], weight: np.ndarray, subsets: list[tuple[int, ...]], options: Options
+) -> list[np.ndarray]:
+    """Log-ratio, row by row, of the density of several blocks to the product of the blocks'.
+
+    `parts` holds normal scores, `subsets` which blocks are taken together, all of them first; one
+    array of shape (n_rows,) for each of these. Densities are those of the scores, or of the
+    latents of the blocks' own maps to normals, whichever find more dependence in rows held out.
+    """
+    subsets = [tuple(i for i in subset if parts[i].shape[1]) for subset in subsets]
+    gains = [np.zeros(len(weight)) for _ in subsets]
+    wanted = [s for s, subset in enumerate(subsets) if len(subset) > 1]
+    if not wanted:
+        return gains
+    folds = options.cross_fit(weight, "X")
+    widest = subsets[wanted[0]]
+
+    def estimate(k, coordinates, log_blocks):
+        """Of the blocks' coordinates, and their log-densities there."""
+        log_ratios = [
+            folds.log_density(np.hstack([coordinates[i] for i in subsets[s]]), k)
+            - sum(log_blocks[i] for i in subsets[s])
+            for s in wanted
+        ]
+        return Estimate(np.array(log_ratios), folds.held_out_mean(log_ratios[0], k))
+
+    def rows(k):
+        return estimate(k, parts, {i: _log_density(folds, parts[i], k) for i in widest})
+
+    def latents(k):
+        Z = {i: _unfolded(folds, options.unfolding, parts[i], k) for i in widest}
+        return estimate(k, Z, {i: log_normal(Z[i]) for i in widest})
+
+    ways = {"rows": rows}
+    if options.unfolding and any(parts[i].shape[1] > 1 for i in widest):
+        ways["latents"] = latents
+    values, _ = folds.run(ways)
+    for s, gain in zip(wanted, values, strict=True):
+        gains[s] = gain
+    return gains
+
+
+def _log_density(folds, scores, k):
+    """Log-density of a block; normal scores of a single column are normal."""
+    return log_normal(scores) if scores.shape[1] == 1 else folds.log_density(scores, k)
+
+
+def _unfolded(folds, estimators, scores, k):
+    """Latents of a block, by one map after the other; a single column's scores are its own."""
+    if scores.shape[1] > 1:
+        for estimator in estimators:
+            scores = folds.fit(scores, k, estimator).transform(scores)
+    return scores
