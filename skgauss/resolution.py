@@ -71,9 +71,10 @@ def noise_width(X: np.ndarray, names: list[str], *, dequantize: bool) -> np.ndar
     --------
     >>> import numpy as np
     >>> from skgauss.resolution import noise_width
-    >>> X = np.random.default_rng(0).integers(10, size=(500, 1)) / 2
-    >>> noise_width(X, ["age"], dequantize=True).tolist()
-    [0.5]
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.column_stack([rng.normal(size=500), rng.integers(10, size=500) / 2])
+    >>> noise_width(X, ["height", "age"], dequantize=True).tolist()
+    [0.0, 0.5]
     """
     resolution = column_resolution(X)
     if dequantize:

