@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import numpy as np
 import pytest
 from sklearn.base import clone
 
@@ -80,9 +79,9 @@ def test_a_rung_of_the_default_compiles_once(compiled):
 
 def test_depth_does_not_change_the_number_of_compilations(compiled):
     counts = []
-    for n_steps in (3, 9):
+    for n_steps in (7, 11):  # no other shape of the flow has these sizes
+        jax.clear_caches()  # another test may have compiled one of the depths
         compiled.clear()
         glow(coupling="affine", n_steps=n_steps, hidden_layer_sizes=(6,)).fit(small_table(150))
         counts.append(len(compiled))
-    assert 0 < counts[1] <= counts[0]
-    assert np.ptp(counts) <= counts[0]
+    assert 0 < counts[0] == counts[1]
