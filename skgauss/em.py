@@ -1,8 +1,13 @@
 """Gaussian mixtures fitted by weighted expectation-maximisation, grown by splitting.
 
-A mixture starts as one Gaussian; its heaviest components are split along their longest axis and
-all are fitted again, until there are as many as asked for, or until rows held out gain
-nothing. Early rungs of this ladder see the first rows only, the last one all of them.
+A mixture starts as one Gaussian; its heaviest components are split along an axis and all are
+fitted again, until there are as many as asked for, or until rows held out gain nothing. Early
+rungs of this ladder see the first rows only.
+
+Where a mixture ends depends on how it was split, and its likelihood on new rows with it. So
+several ladders are climbed, which split along other axes and start on other rows, and the mean of
+their densities, which is a mixture of all components, is taken: it is likelier on new rows than
+any of them, by far where they overfit.
 
 The log-densities of all components are linear in a row's monomials of degree two, and so are
 the statistics of the next step: either half of an iteration is one matrix product per block of
@@ -13,7 +18,9 @@ References
 Dempster, Laird & Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm,
 Journal of the Royal Statistical Society B 39(1); Ueda, Nakano, Ghahramani & Hinton (2000), SMEM
 algorithm for mixture models, Neural Computation 12(9), doi:10.1162/089976600300015088, for the
-splits.
+splits; Ormoneit & Tresp (1998), Averaging, maximum penalized likelihood and Bayesian estimation
+for improving Gaussian mixture probability density estimates, IEEE Transactions on Neural Networks
+9(4), doi:10.1109/72.701177, for the mean of several mixtures.
 """
 
 from __future__ import annotations
@@ -23,21 +30,23 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy.special import ndtri
 
 from skgauss.mixture import GaussianMixtureMap
 
 __all__ = ["fit_gaussian_mixture", "select_gaussian_mixture"]
 
-_CANDIDATES = (1, 2, 4, 8, 16, 32, 64, 128)
+_CANDIDATES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _MIN_VARIANCE = 1e-6  # along any axis of a component, in units of the columns' scales squared
 _PRIOR_ROWS = 1e-3  # with the moments of the table, that every component has besides its own
 _MIN_WEIGHT = 1e-12
 _ROWS = 8_192  # that a rung of the ladder sees at least, and
-_ROWS_PER_PARAMETER = 5
+_ROWS_PER_PARAMETER = 2  # in a rung, and
+_LAST_ROWS_PER_PARAMETER = 40  # at the end of a ladder
 _SPLIT = 0.5  # of a standard deviation, by which the two halves move apart
 _FACTORS = (2, 1.4)  # of two ladders to one number of components; neither is always the better
-_RUNG_TOL = 3e-3  # nats per row, as the ladder is not the end
+_RUNG_TOL, _RUNG_ITER = 3e-3, 30  # nats per row, and iterations, as the ladder is not the end
 _MIN_GAIN = 1e-3  # nats per row held out
 _PATIENT_BELOW = 16  # components: few may gain nothing where more do
 _MONOMIALS = 1 << 17  # of a block of rows, that stay in a core's cache
@@ -55,6 +64,12 @@ class _Table(NamedTuple):
         """The first rows, of a total weight of about `n_rows`."""
         n_rows = 1 + int(np.searchsorted(np.cumsum(self.weight), n_rows))
         return self._replace(columns=self.columns[:, :n_rows], weight=self.weight[:n_rows])
+
+    def turned(self, share):
+        """The rows in the order that starts behind this share of them, and comes round."""
+        start = int(np.searchsorted(np.cumsum(self.weight), share * self.weight.sum()))
+        columns = np.roll(self.columns, -start, axis=1)
+        return self._replace(columns=columns, weight=np.roll(self.weight, -start))
 
 
 class _Mixture(NamedTuple):
@@ -164,10 +179,18 @@ def _converge(mixture, table, tol, max_iter):
     return mixture
 
 
-def _split(mixture, n_more):
-    """Split the heaviest components in two along their longest axis, moments kept."""
+def _split(mixture, n_more, rng=None):
+    """Split the heaviest components in two along their longest axis, moments kept.
+
+    With a generator, along an axis drawn with the share that it has of the variance.
+    """
     chosen = np.argsort(-mixture.log_weights, kind="stable")[:n_more]
-    step = mixture.axes[chosen, :, -1] * np.sqrt(mixture.variances[chosen, -1])[:, None] * _SPLIT
+    axis = np.full(len(chosen), mixture.variances.shape[1] - 1)
+    if rng is not None:
+        shares = np.cumsum(mixture.variances[chosen], axis=1)
+        axis = np.sum(shares < rng.random((len(chosen), 1)) * shares[:, -1:], axis=1)
+    step = mixture.axes[chosen, :, axis] * np.sqrt(mixture.variances[chosen, axis])[:, None]
+    step *= _SPLIT
     log_weights, means = mixture.log_weights.copy(), mixture.means.copy()
     covariances = mixture.covariances()
     log_weights[chosen] -= math.log(2)
@@ -181,16 +204,22 @@ def _split(mixture, n_more):
     )
 
 
-def _ladder(table, rungs, tol, max_iter) -> Iterator[_Mixture]:
+def _ladder(table, rungs, rng=None, tol=_RUNG_TOL, max_iter=_RUNG_ITER) -> Iterator[_Mixture]:
     """Mixtures of ever more components, each grown from the one before."""
     mixture = _Mixture.from_covariances(np.zeros(1), table.mean[None], table.covariance[None])
     for n_components in rungs:
         while len(mixture.means) < n_components:
-            mixture = _split(mixture, n_components - len(mixture.means))
-        n_parameters = n_components * math.comb(len(table.mean) + 2, 2)
-        rows = table.first(max(_ROWS, _ROWS_PER_PARAMETER * n_parameters))
-        mixture = _converge(mixture, rows, tol, max_iter) if n_components > 1 else mixture
+            mixture = _split(mixture, n_components - len(mixture.means), rng)
+        if n_components > 1:
+            rows = _enough(table, n_components, _ROWS_PER_PARAMETER)
+            mixture = _converge(mixture, rows, tol, max_iter)
         yield mixture
+
+
+def _enough(table, n_components, per_parameter):
+    """So many rows per parameter of a mixture, and a minimum at least."""
+    n_parameters = n_components * math.comb(len(table.mean) + 2, 2)
+    return table.first(max(_ROWS, per_parameter * n_parameters))
 
 
 def _rungs(n_components, factor):
@@ -224,18 +253,65 @@ def _as_map(mixture, table, loc, scale):
     return GaussianMixtureMap.from_cholesky(weights, means, factors, low, high)
 
 
+class _Climb:
+    """Several ladders climbed at once, from other rows and with other splits.
+
+    The first one splits along the longest axes.
+    """
+
+    def __init__(self, table, n_ladders, rungs, n_jobs):
+        self._parallel = Parallel(n_jobs=n_jobs, require="sharedmem")
+        self._tables = [table.turned(i / n_ladders) for i in range(n_ladders)]
+        generators = [None, *map(np.random.default_rng, range(1, n_ladders))]
+        pairs = zip(self._tables, generators, strict=True)
+        self._ladders = [_ladder(table, rungs, rng) for table, rng in pairs]
+
+    def next_rung(self) -> list[_Mixture]:
+        """The mixtures with the next number of components."""
+        return self._parallel(delayed(next)(ladder) for ladder in self._ladders)
+
+    def converged(self, mixtures, tol, max_iter) -> list[_Mixture]:
+        """The same mixtures, fitted further and to more rows."""
+        return self._parallel(
+            delayed(_converge)(
+                mixture, _enough(table, len(mixture.means), _LAST_ROWS_PER_PARAMETER), tol, max_iter
+            )
+            for mixture, table in zip(mixtures, self._tables, strict=True)
+        )
+
+
+def _mean(mixtures):
+    """Mixture whose density is the mean of those of several; of single Gaussians, the first."""
+    if len(mixtures[0].means) == 1:
+        return mixtures[0]
+    mean = _Mixture(*map(np.concatenate, zip(*mixtures, strict=True)))
+    return mean._replace(log_weights=mean.log_weights - math.log(len(mixtures)))
+
+
+def _likelier(table, n_components, tol, max_iter):
+    """The likelier one of two ladders with other steps."""
+    ends = []
+    for factor in _FACTORS:
+        *_, mixture = _ladder(table, _rungs(n_components, factor), max_iter=max_iter)
+        mixture = _converge(mixture, table, tol, max_iter)
+        ends.append((_expectation(mixture, table, likelihood_only=True)[0], mixture))
+    return max(ends, key=lambda end: end[0])[1]
+
+
 def fit_gaussian_mixture(
     X: np.ndarray,
     weight: np.ndarray,
     n_components: int,
     *,
+    n_ladders: int = 1,
     tol: float = 1e-3,
     max_iter: int = 100,
+    n_jobs: int | None = None,
 ) -> GaussianMixtureMap:
     """Fit the weights, means and full covariances of a Gaussian mixture.
 
-    Deterministic: the likelier one of two ladders from one component up, which start on the first
-    rows; these therefore have to be in no particular order.
+    Deterministic: grown from one component up, on the first rows to begin with; these
+    therefore have to be in no particular order.
 
     Parameters
     ----------
@@ -245,10 +321,15 @@ def fit_gaussian_mixture(
         Frequencies, positive.
     n_components : int
         May exceed the number of rows.
+    n_ladders : int, default=1
+        1 gives the likelier one of two mixtures; more, the mean of so many, which has
+        `n_ladders` times `n_components` components unless this is 1.
     tol : float, default=1e-3
         Gain of the mean log-likelihood, in nats, below which the iteration ends.
     max_iter : int, default=100
-        Iterations at each number of components.
+        Iterations, in the end.
+    n_jobs : int or None, default=None
+        Threads that share the ladders.
 
     Returns
     -------
@@ -267,13 +348,15 @@ def fit_gaussian_mixture(
     """
     loc, scale = _standardisation(X, weight)
     table = _standardised(X, weight, loc, scale)
-    ends = []
-    for factor in _FACTORS:
-        *_, mixture = _ladder(table, _rungs(n_components, factor), _RUNG_TOL, max_iter)
-        mixture = _converge(mixture, table, tol, max_iter)
-        ends.append((_expectation(mixture, table, likelihood_only=True)[0], mixture))
-    _, best = max(ends, key=lambda end: end[0])
-    return _as_map(best, table, loc, scale)
+    if n_ladders == 1:
+        mixture = _likelier(table, n_components, tol, max_iter)
+    else:
+        rungs = _rungs(n_components, 2)
+        climb = _Climb(table, n_ladders, rungs, n_jobs)
+        for _ in rungs:
+            mixtures = climb.next_rung()
+        mixture = _mean(climb.converged(mixtures, tol, max_iter))
+    return _as_map(mixture, table, loc, scale)
 
 
 def select_gaussian_mixture(
@@ -283,8 +366,10 @@ def select_gaussian_mixture(
     weight_held_out: np.ndarray,
     *,
     candidates: Sequence[int] = _CANDIDATES,
+    n_ladders: int = 1,
     tol: float = 1e-3,
     max_iter: int = 100,
+    n_jobs: int | None = None,
 ) -> GaussianMixtureMap:
     """Fit a Gaussian mixture with the number of components that is likeliest on rows held out.
 
@@ -298,10 +383,14 @@ def select_gaussian_mixture(
     candidates : sequence of int
         Numbers of components, increasing. The first that is at least 16 and gains less than
         0.001 nats ends the ladder.
+    n_ladders : int, default=1
+        Number of mixtures whose mean is taken, with so many times the components.
     tol : float, default=1e-3
         Gain of the mean log-likelihood, in nats, below which the last iteration ends.
     max_iter : int, default=100
-        Iterations at each number of components.
+        Iterations, in the end.
+    n_jobs : int or None, default=None
+        Threads that share the ladders.
 
     Returns
     -------
@@ -321,11 +410,13 @@ def select_gaussian_mixture(
     loc, scale = _standardisation(X, weight)
     table = _standardised(X, weight, loc, scale)
     held_out = _standardised(X_held_out, weight_held_out, loc, scale)
+    climb = _Climb(table, n_ladders, candidates, n_jobs)
     best, chosen = -math.inf, None
-    for mixture in _ladder(table, candidates, _RUNG_TOL, max_iter):
-        log_likelihood, _ = _expectation(mixture, held_out, likelihood_only=True)
+    for n_components in candidates:
+        mixtures = climb.next_rung()
+        log_likelihood, _ = _expectation(_mean(mixtures), held_out, likelihood_only=True)
         if log_likelihood > best + _MIN_GAIN:
-            best, chosen = log_likelihood, mixture
-        elif len(mixture.means) >= _PATIENT_BELOW:
+            best, chosen = log_likelihood, mixtures
+        elif n_components >= _PATIENT_BELOW:
             break
-    return _as_map(_converge(chosen, table, tol, max_iter), table, loc, scale)
+    return _as_map(_mean(climb.converged(chosen, tol, max_iter)), table, loc, scale)

@@ -93,7 +93,7 @@ def test_one_component_has_the_moments_of_the_table():
 def test_expectation_and_maximisation_are_those_of_the_formulas():
     X, weight = TABLES["moons"][:300], np.random.default_rng(0).uniform(0.5, 3, 300)
     table = em._standardised(X, weight, np.zeros(2), np.ones(2))
-    mixture = em._split(em._split(next(em._ladder(table, [1], 1e-3, 1)), 1), 2)
+    mixture = em._split(em._split(next(em._ladder(table, [1])), 1), 2)
     densities = np.array(
         [
             np.exp(w) * multivariate_normal(m, c).pdf(X)
@@ -117,7 +117,7 @@ def test_expectation_and_maximisation_are_those_of_the_formulas():
 
 def test_splitting_keeps_the_mean_and_the_covariance():
     table = em._standardised(TABLES["wine"], np.ones(178), np.zeros(13), np.ones(13))
-    whole = next(em._ladder(table, [1], 1e-3, 1))
+    whole = next(em._ladder(table, [1]))
     halves = em._split(whole, 1)
     np.testing.assert_allclose(halves.means.mean(axis=0), whole.means[0], atol=1e-12)
     between = np.cov(halves.means.T, bias=True)
