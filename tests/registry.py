@@ -17,6 +17,7 @@ from skgauss.bijections import (
     ElementwiseAffine,
     ElementwiseSpline,
     FixedAffine,
+    FixedMixture,
     FixedRotation,
     FixedSpline,
     GlowStack,
@@ -27,6 +28,7 @@ from skgauss.bijections import (
     Permutation,
     RationalQuadraticSplineCoupling,
 )
+from skgauss.mixture import GaussianMixtureMap
 from skgauss.tails import LINEAR, LOG, POWER
 
 BOUND = 4.0  # of every spline layer below: rows of the laws fall exactly on it
@@ -56,6 +58,20 @@ def fixed_spline(law, parameter, n_channels):
     return FixedSpline(*rows, np.full((n_channels, 2), law, np.int8), parameters)
 
 
+def fixed_mixture(n_channels):
+    """Four correlated components, one of them narrow."""
+    rng = np.random.default_rng(n_channels)
+    shape = (4, n_channels, n_channels)
+    factors = (
+        np.tril(rng.normal(size=shape), -1)
+        + np.eye(n_channels) * np.array([1, 0.3, 1, 0.5])[:, None, None]
+    )
+    bound = np.full(n_channels, 8.0)
+    means = rng.normal(size=shape[:2])
+    mixture = GaussianMixtureMap.from_cholesky([0.4, 0.3, 0.2, 0.1], means, factors, -bound, bound)
+    return FixedMixture.from_map(mixture)
+
+
 BIJECTIONS: dict[str, Callable[[jax.Array, int], Bijection]] = {
     "ActNorm": lambda key, n: ActNorm.init(n),
     "Invertible1x1Conv": lambda key, n: Invertible1x1Conv.init(key, n),
@@ -76,6 +92,7 @@ BIJECTIONS: dict[str, Callable[[jax.Array, int], Bijection]] = {
     "FixedSpline-linear": lambda key, n: fixed_spline(LINEAR, 1.0, n),
     "FixedSpline-log": lambda key, n: fixed_spline(LOG, 0.4, n),
     "FixedSpline-power": lambda key, n: fixed_spline(POWER, 3.0, n),
+    "FixedMixture": lambda key, n: fixed_mixture(n),
     "GlowStep": glow(GlowStep, "lu", "affine"),
     "GlowStack-lu-spline": glow(GlowStack, "lu", "spline", n_steps=3),
     "GlowStack-rotation-affine": glow(GlowStack, "rotation", "affine", n_steps=2),

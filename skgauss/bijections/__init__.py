@@ -12,6 +12,7 @@ from skgauss.bijections.coupling import (
 from skgauss.bijections.elementwise import ElementwiseAffine, ElementwiseSpline
 from skgauss.bijections.glow import GlowStack, GlowStep
 from skgauss.bijections.head import FixedAffine, FixedSpline
+from skgauss.bijections.mixture import FixedMixture
 from skgauss.bijections.rotation import (
     CayleyRotation,
     FixedRotation,
@@ -29,6 +30,7 @@ __all__ = [
     "ElementwiseAffine",
     "ElementwiseSpline",
     "FixedAffine",
+    "FixedMixture",
     "FixedRotation",
     "FixedSpline",
     "GlowStack",

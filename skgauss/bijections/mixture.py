@@ -1,0 +1,270 @@
+"""The fitted map of a Gaussian mixture, which a flow starts from and does not train.
+
+The formulas, and what they are for, stand in `skgauss.mixture`; here they are in JAX, so that
+the map is a layer like any other.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy import special
+from jax.scipy.special import ndtr, ndtri
+
+from skgauss.bijections.base import Array, Bijection, fixed, register, static
+from skgauss.mixture import GaussianMixtureMap
+
+__all__ = ["FixedMixture"]
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+_N_NEWTON = 100  # of the inverse; every other step halves the bracket at least
+_ASYMPTOTIC = {"float32": -8.0, "float64": -25.0}  # below, the hazard of a normal is its series
+_N_TERMS = 8  # of that series
+
+
+def _log_density(e, scale):
+    return -(e**2) / 2 - jnp.log(scale) - _HALF_LOG_2PI
+
+
+def _hazard(e):
+    """Density of a normal over its distribution function, far to the left too."""
+    near = jnp.maximum(e, _ASYMPTOTIC[str(e.dtype)])
+    far = jnp.minimum(e, near)
+    # 1 - 1/e^2 + 3/e^4 - 15/e^6 ...: Abramowitz & Stegun (1964), equation 26.2.12.
+    inverse_square = 1 / jnp.where(far == near, 1.0, far) ** 2
+    series = jnp.ones_like(e)
+    for k in range(2 * _N_TERMS - 1, 0, -2):
+        series = 1 - k * inverse_square * series
+    exact = jnp.exp(_log_density(near, 1.0)) / ndtr(near)
+    return jnp.where(far == near, exact, -far / series)
+
+
+@jax.custom_jvp
+def _log_ndtr(e):
+    """Logarithm of the normal's distribution function, with a derivative that keeps its digits."""
+    return special.log_ndtr(e)
+
+
+@_log_ndtr.defjvp
+def _(primals, tangents):
+    return _log_ndtr(*primals), _hazard(*primals) * tangents[0]
+
+
+@jax.custom_jvp
+def _far_ndtri(log_p):
+    """Quantile of a normal at a probability that is so small that it has to come as a logarithm."""
+
+    def improve(_, z):
+        return z - (_log_ndtr(z) - log_p) / _hazard(z)
+
+    return jax.lax.fori_loop(0, 4, improve, -jnp.sqrt(-2 * log_p))
+
+
+@_far_ndtri.defjvp
+def _(primals, tangents):
+    z = _far_ndtri(*primals)
+    return z, tangents[0] / _hazard(z)
+
+
+class _Conditional(NamedTuple):
+    """A column given those before: components' weights, means and standard deviations.
+
+    Of shape (k + 1, n), (k + 1, n) and (k + 1, 1), the guard first.
+    """
+
+    weights: Array
+    means: Array
+    scale: Array
+
+    def quantile(self, x):
+        """Latent of the values, and the logarithm of its derivative."""
+        e = (x - self.means) / self.scale
+        right = e > 0
+        tail = self.weights * ndtr(jnp.where(right, -e, e))  # not -|e|, without slope at 0
+        rest = self.weights - tail
+        below = jnp.sum(jnp.where(right, rest, tail), axis=0)
+        above = jnp.sum(jnp.where(right, tail, rest), axis=0)
+        left = below < above
+        smaller = jnp.where(left, below, above)
+        far = smaller < self._tiny(x)
+        z = ndtri(jnp.where(far, 0.5, smaller))
+        z = jnp.where(left, z, -z)
+        density = jnp.sum(self.weights * jnp.exp(_log_density(e, self.scale)), axis=0)
+        log_slope = jnp.log(jnp.where(far, 1.0, density)) + z**2 / 2 + _HALF_LOG_2PI
+
+        def with_far():
+            far_z, far_slope = self._far_quantile(jnp.where(far, e, -1.0), left | ~far)
+            return jnp.where(far, far_z, z), jnp.where(far, far_slope, log_slope)
+
+        return jax.lax.cond(jnp.any(far), with_far, lambda: (z, log_slope))
+
+    @staticmethod
+    def _tiny(x):
+        """Probabilities below have lost digits; one whose density has not vanished is above."""
+        return 1e-290 if x.dtype == jnp.float64 else 1e-30
+
+    def _far_quantile(self, e, left):
+        """The same where a tail's probability has no digits but in its logarithm."""
+        e = jnp.where(left, e, -e)
+        seen = self.weights > 0
+        log_weights = jnp.log(jnp.where(seen, self.weights, 1.0))
+        log_tails = jnp.where(seen, log_weights + _log_ndtr(e), -jnp.inf)
+        # Not a logsumexp: shares of numbers so large keep their digits only relative to each other.
+        largest = jax.lax.stop_gradient(jnp.max(log_tails, axis=0))
+        relative = jnp.exp(log_tails - largest)
+        total = jnp.sum(relative, axis=0)
+        z = _far_ndtri(jnp.minimum(largest + jnp.log(total), -1.0))
+        share = relative / total
+        hazard = jnp.sum(jnp.where(seen, share * _hazard(e) / self.scale, 0.0), axis=0)
+        return jnp.where(left, z, -z), jnp.log(hazard / _hazard(z))
+
+    def solve(self, z):
+        """Value whose latent is z; it lies between the components' own answers."""
+        answers = self.means + self.scale * z
+
+        def improve(state):
+            i, low, high, x, _ = state
+            latent, log_slope = self.quantile(x)
+            low, high = jnp.where(latent < z, x, low), jnp.where(latent > z, x, high)
+            newton = x - (latent - z) * jnp.exp(jnp.minimum(-log_slope, 80.0))
+            slow = i % 3 == 2  # a bisection among them bounds the number of steps
+            safe = (newton >= low) & (newton <= high) & ~slow
+            new = jnp.where(safe, newton, low + (high - low) / 2)
+            new = jnp.where(latent == z, x, new)
+            return i + 1, low, high, new, jnp.all((new == x) & ~slow)
+
+        low, high = jnp.min(answers, axis=0), jnp.max(answers, axis=0)
+        start = jnp.clip(jnp.sum(self.weights * answers, axis=0), low, high)
+        state = (0, low, high, start, False)
+        done = jax.lax.while_loop(lambda s: (s[0] < _N_NEWTON) & ~s[4], improve, state)
+        return done[3]
+
+
+@register
+class FixedMixture(Bijection):
+    """Map of a Gaussian mixture's events to independent normals, not trained.
+
+    Channel by channel, the conditional distribution function of the mixture and then the
+    normal's quantile; see `skgauss.mixture.GaussianMixtureMap`, whose fields these are. Map and
+    log-determinant cost O(k C^2) for k components, the inverse, a Newton iteration in a bracket,
+    some ten times as much. Invertible because the components' standard deviations are positive.
+
+    Parameters
+    ----------
+    weights : array of shape (k,)
+        Fixed, like all that follow.
+    intercepts : array of shape (k, C)
+    coefficients : array of shape (k, C, C)
+        Strictly lower triangular.
+    scales : array of shape (k, C)
+    low, high : array of shape (C,)
+    guard : float
+        Static.
+
+    References
+    ----------
+    Rosenblatt (1952), Remarks on a multivariate transformation, Annals of Mathematical
+    Statistics 23(3), doi:10.1214/aoms/1177729394.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.bijections import FixedMixture
+    >>> from skgauss.mixture import GaussianMixtureMap
+    >>> means, bound = [[-3.0, 0.0], [3.0, 0.0]], np.full(2, 12.0)
+    >>> mixture = GaussianMixtureMap.from_moments([0.5, 0.5], means, [np.eye(2)] * 2, -bound, bound)
+    >>> FixedMixture.from_map(mixture).transform(np.array([3.0, 0.5])).round(3).tolist()
+    [0.674..., 0.5]
+    """
+
+    weights: Array = fixed()
+    intercepts: Array = fixed()
+    coefficients: Array = fixed()
+    scales: Array = fixed()
+    low: Array = fixed()
+    high: Array = fixed()
+    guard: float = static(default=3e-5)
+
+    @classmethod
+    def from_map(cls, mixture: GaussianMixtureMap) -> FixedMixture:
+        """Make a layer of a mixture's map.
+
+        Parameters
+        ----------
+        mixture : skgauss.mixture.GaussianMixtureMap
+
+        Returns
+        -------
+        layer : FixedMixture
+        """
+        return cls(**vars(mixture))
+
+    @property
+    def map(self) -> GaussianMixtureMap:
+        """The same map in NumPy."""
+        return GaussianMixtureMap(**{name: getattr(self, name) for name in vars(self)})
+
+    def _columns(self, dtype):
+        """What each channel needs, the channels first: the guard's moments, the components'."""
+        low, high = jnp.asarray(self.low, dtype), jnp.asarray(self.high, dtype)
+        scales = jnp.concatenate([(high - low)[None] / 4, jnp.asarray(self.scales, dtype)])
+        return (
+            jnp.arange(len(low)),
+            low,
+            high,
+            jnp.asarray(self.intercepts, dtype).T,
+            jnp.swapaxes(jnp.asarray(self.coefficients, dtype), 0, 1),
+            scales.T,
+        )
+
+    def _run(self, values, *, inverse):
+        """Go through the channels: latents, log-slopes and values of each, in order."""
+        n = values.shape[1]
+        weights = jnp.asarray(self.weights, values.dtype)
+        weights = jnp.append(jnp.asarray(self.guard, values.dtype), weights / jnp.sum(weights))
+        weights = jnp.repeat(weights[:, None] / (1 + self.guard), n, axis=1)
+
+        def step(state, column):
+            known, weights, lost = state
+            value, (j, low, high, intercept, coefficients, scale) = column
+            means = intercept[:, None] + coefficients @ known
+            means = jnp.concatenate([jnp.broadcast_to((low + high) / 2, (1, n)), means])
+            current = (weights * (1 - lost)).at[0].add(lost)
+            conditional = _Conditional(current, jnp.clip(means, low, high), scale[:, None])
+            x = self._value(conditional, value) if inverse else value
+            z, log_slope = conditional.quantile(x)
+            seen = jnp.clip(x, low, high)
+            e = (seen - conditional.means) / conditional.scale
+            densities = jnp.exp(_log_density(e, conditional.scale))
+            state = known.at[j].set(seen), *self._posterior(weights, lost, densities)
+            return state, (z, log_slope, x)
+
+        start = (jnp.zeros_like(values), weights, jnp.zeros(n, values.dtype))
+        return jax.lax.scan(step, start, (values, self._columns(values.dtype)))[1]
+
+    @staticmethod
+    def _value(conditional, z):
+        x = jax.lax.stop_gradient(conditional.solve(z))
+        latent, log_slope = conditional.quantile(x)
+        slope = jax.lax.stop_gradient(jnp.exp(jnp.minimum(-log_slope, 80.0)))
+        return x - (latent - z) * slope  # one more step, which carries the implicit gradient
+
+    def _posterior(self, weights, lost, densities):
+        """Weights given one more channel, and the share of the row that is lost to the guard."""
+        guard = self.guard * densities[0]
+        posterior = (weights * (densities + guard)).at[0].set(0.0)
+        total = jnp.sum(posterior, axis=0)
+        share = guard / ((1 + self.guard) * total)
+        posterior = (posterior / (total * (1 + self.guard))).at[0].set(weights[0])
+        return posterior, jnp.clip(share, lost, 1.0)
+
+    def _forward(self, x):
+        z, log_slope, _ = self._run(x.reshape(len(x), -1), inverse=False)
+        return z.reshape(x.shape), jnp.sum(log_slope, axis=0).reshape(x.shape[1:])
+
+    def _inverse(self, z):
+        _, log_slope, x = self._run(z.reshape(len(z), -1), inverse=True)
+        return x.reshape(z.shape), -jnp.sum(log_slope, axis=0).reshape(z.shape[1:])
