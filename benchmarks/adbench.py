@@ -178,7 +178,7 @@ def tables(protocol: str, records: list[dict]) -> list[dict]:
         "seeds. The rank is among the peers and our defaults; the other rows that are ours show "
         "what one changed parameter does. Ahead, behind and p speak of our defaults against the "
         "row, by ROC-AUC set by set: paired Wilcoxon test, two-sided, not corrected for the "
-        "number of rows."
+        "number of rows. Seconds are those of fitting and scoring."
     )
     return [table(caption, COLUMNS, rows, _failures(records, complete))]
 
@@ -189,10 +189,10 @@ COLUMNS = [
     column("roc_auc", "ROC-AUC", ".4f"),
     column("average_precision", "average precision", ".4f"),
     column("rank", "mean rank", ".2f"),
-    column("ahead", "ours ahead on", "d"),
-    column("behind", "ours behind on", "d"),
-    column("p", "p (Wilcoxon)", ".4f"),
-    column("seconds", "fit and score, s", ".2f"),
+    column("ahead", "ours ahead", "d"),
+    column("behind", "ours behind", "d"),
+    column("p", "p", ".4f"),
+    column("seconds", "seconds", ".2f"),
 ]
 
 
