@@ -9,6 +9,7 @@ has to do with it.
 
 # %%
 import tempfile
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -60,7 +61,7 @@ print(table.head().to_string())
 try:
     DensityOutlierDetector().fit(table)
 except ValueError as error:
-    print(f"\nValueError: {error}")
+    print("\n" + textwrap.fill(f"ValueError: {error}", 76))
 
 # %%
 # The message names the columns, and gives a line that works. Its selector of columns may as well

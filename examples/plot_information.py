@@ -88,14 +88,14 @@ pairs = {
 }
 
 found = {}
-print(f"{N_ROWS} rows{'':21} correlation  rank corr.   truth      skgauss          KSG")
+print(f"{N_ROWS} rows{'':17}corr.  ranks'    truth        skgauss    KSG")
 for name, (a, b, truth) in pairs.items():
     value, error = mutual_information(a, b, random_state=0, return_std=True)
     ksg = mutual_info_regression(a[:, None], b, random_state=0)[0]
     found[name] = value - truth, error, ksg - truth
-    correlations = f"{np.corrcoef(a, b)[0, 1]:+8.2f} {spearmanr(a, b)[0]:+11.2f}"
-    measured = f"{truth:10.3f} {value:8.3f} ± {error:.3f} {ksg:8.3f}"
-    print(f"{name.replace(chr(10), ' '):30} {correlations} {measured}")
+    correlations = f"{np.corrcoef(a, b)[0, 1]:+.2f}   {spearmanr(a, b)[0]:+.2f}"
+    measured = f"{truth:8.3f} {value:6.3f} ± {error:.3f} {ksg:6.3f}"
+    print(f"{name.replace(chr(10), ' '):26} {correlations} {measured}")
 
 # %%
 # The parabola's correlations are near zero, and its information is not: that is what the measure
@@ -197,4 +197,4 @@ lines = {
 }
 for name, (measure, tables, truth) in lines.items():
     value, error = measure(*tables, random_state=0, return_std=True)
-    print(f"{name:36} truth {truth:6.3f}, estimate {value:6.3f} ± {error:.3f}")
+    print(f"{name:34} truth {truth:5.3f}, estimate {value:5.3f} ± {error:.3f}")
