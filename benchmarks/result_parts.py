@@ -75,7 +75,9 @@ def measured_now(names: Iterable[str], name: str = "") -> dict:
 
     ``name`` is the part of ``names``, positional arguments of the command, that is to be measured.
     """
-    options = [word for word in sys.argv[1:] if word not in set(names)]
+    left_out = {*names, "--data", "--out"}  # these two tell of places on the machine
+    words = zip(sys.argv, sys.argv[1:], strict=False)
+    options = [w for before, w in words if w not in left_out and before not in ("--data", "--out")]
     script = f"benchmarks/{Path(sys.argv[0]).name}"
     command = " ".join(["python", script, *([name] if name else []), *options])
     return {**describe(), "command": command, "load_average": round(os.getloadavg()[0], 1)}
