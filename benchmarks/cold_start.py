@@ -20,10 +20,13 @@ import numpy as np
 from sklearn.datasets import load_iris
 
 from cold_start_child import MODELS
-from provenance import cold_environment, describe
+from provenance import cold_environment
+from result_parts import ResultFile, measured_now
+from result_tables import column, table
 
 HERE = Path(__file__).resolve().parent
-COLUMNS = ("process_seconds", "import_seconds", "fit_seconds")
+TITLES = {"iris": "First fit of a process"}
+SECONDS = ("process_seconds", "import_seconds", "fit_seconds")
 
 
 def arguments() -> argparse.Namespace:
@@ -36,6 +39,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--models", nargs="+", default=["skgauss", "flowjax"], choices=MODELS)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "cold_start.json")
+    parser.add_argument(
+        "--print", action="store_true", help="make the tables anew, measure nothing"
+    )
     return parser.parse_args()
 
 
@@ -77,45 +83,54 @@ def run_all(args: argparse.Namespace, rows_path: Path) -> list[dict]:
     return records
 
 
-def table(records: list[dict]) -> str:
+def tables(part: str, records: list[dict]) -> list[dict]:
     """Medians per model, and each peer's as a multiple of the first model's."""
     groups: dict = {}
     for record in records:
         groups.setdefault(record["model"], []).append(record)
-    medians = {
-        model: [statistics.median(r[column] for r in group) for column in COLUMNS]
+    rows = [
+        {
+            "model": model,
+            **{key: statistics.median(r[key] for r in group) for key in SECONDS},
+            "passes": group[-1]["passes"],
+            "runs": len(group),
+        }
         for model, group in groups.items()
-    }
-    reference = next(iter(medians.values()))
-    lines = [
-        "| model | process s | import s | fit s | passes | process, ratio to the first |",
-        "| --- | --- | --- | --- | --- | --- |",
     ]
-    for model, (process, imported, fit) in medians.items():
-        passes = groups[model][-1]["passes"]
-        ratio = process / reference[0]
-        lines.append(
-            f"| {model} | {process:.2f} | {imported:.2f} | {fit:.2f} | {passes} | {ratio:.2f} |"
-        )
-    return "\n".join(lines)
+    for row in rows:
+        row["ratio"] = row["process_seconds"] / rows[0]["process_seconds"]
+    caption = (
+        "The 150 rows of iris, fitted in fresh processes by turns, for the same number of passes "
+        "over them; nothing is compiled before. Medians of the runs, in seconds."
+    )
+    columns = [
+        column("model", "model"),
+        column("process_seconds", "whole process, s", ".2f"),
+        column("ratio", "over ours", ".2f"),
+        column("import_seconds", "imports, s", ".2f"),
+        column("fit_seconds", "fit, s", ".2f"),
+        column("passes", "passes", "d"),
+        column("runs", "runs", "d"),
+    ]
+    return [table(caption, columns, rows)]
 
 
 def main() -> None:
     """Run, keep, print."""
     args = arguments()
-    raw = load_iris().data
-    rows = ((raw - raw.mean(axis=0)) / raw.std(axis=0)).astype(np.float32)
-    provenance = describe()
-    with tempfile.TemporaryDirectory() as scratch:
-        rows_path = Path(scratch) / "rows.npy"
-        np.save(rows_path, rows)
-        records = run_all(args, rows_path)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    told = json.dumps({"provenance": provenance, "records": records}, indent=1)
-    args.out.write_text(told + "\n", encoding="utf-8")
-    print(table(records))
-    versions = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
-    print(f"\nMedians of {args.runs} alternating fresh processes; {versions}.")
+    results = ResultFile(args.out, TITLES)
+    if args.print:
+        results.retable(tables)
+    else:
+        raw = load_iris().data
+        rows = ((raw - raw.mean(axis=0)) / raw.std(axis=0)).astype(np.float32)
+        provenance = measured_now(())
+        with tempfile.TemporaryDirectory() as scratch:
+            rows_path = Path(scratch) / "rows.npy"
+            np.save(rows_path, rows)
+            records = run_all(args, rows_path)
+        results.keep("iris", provenance, tables("iris", records), records)
+    results.show(TITLES)
 
 
 if __name__ == "__main__":

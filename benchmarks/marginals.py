@@ -2,13 +2,13 @@
 
 ``python benchmarks/marginals.py`` fits every marginal to the columns of each set and prints
 held-out nats, summed over the columns, with seconds; then RBIGTransformer with each of them on one
-set. The result, with its provenance, goes to ``benchmarks/results/marginals.json``. A few minutes.
+set. The result goes to ``benchmarks/results/marginals.json``; ``--print`` only makes its tables
+anew. A few minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -18,13 +18,24 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from datasets import SETS, default_data_dir, load
-from provenance import describe
 from report import mean_and_error
+from result_parts import ResultFile, measured_now
+from result_tables import column, table
 from skgauss import RBIGTransformer
 from skgauss.marginals import MARGINALS, KDEMarginal, SplineMarginal
 
 HERE = Path(__file__).resolve().parent
-
+TITLES = {"marginals": "The columns alone", "rbig": "As the layers of RBIGTransformer"}
+CAPTIONS = {
+    "marginals": (
+        "Held-out log-likelihood of every column by itself, summed over the columns: nats per row "
+        "of standardised units ± one standard error over rows. Seconds of a fit are medians."
+    ),
+    "rbig": (
+        "RBIGTransformer with marginal= as named, of at most 40 layers: nats per row of "
+        "standardised units ± one standard error over rows. Instances are fitted in every layer."
+    ),
+}
 
 # Knots of the rule that the choice on rows held out has replaced, for tables below so many rows.
 FIXED_KNOTS = {100: 8, 1_000: 16, 10_000: 32, 50_000: 64, 10**9: 96}
@@ -56,15 +67,6 @@ def measured(model, split, n_repeats: int) -> dict:
     }
 
 
-def told(record: dict) -> str:
-    """One line of progress."""
-    start = f"{record['kind']:9} {record['set']:13} {record['model']:22}"
-    nats = f"{record['nats']:8.3f} +- {record['nats_error']:.3f} nats"
-    seconds = f"fit {record['fit_seconds']:.2f} s, score {record['score_seconds']:.3f} s"
-    layers = f", {record['n_layers']} layers" if "n_layers" in record else ""
-    return f"{start}{nats}, {seconds}{layers}"
-
-
 def arguments() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -76,26 +78,48 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, default=default_data_dir(), help="the .npz files")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "marginals.json")
+    parser.add_argument(
+        "--print", action="store_true", help="make the tables anew, measure nothing"
+    )
     return parser.parse_args()
+
+
+def tables(part: str, records: list[dict]) -> list[dict]:
+    """Held-out nats and seconds, one line per set and model."""
+    columns = [
+        column("set", "table"),
+        column("model", "marginal"),
+        column("nats", "held-out nats", ".3f", "nats_error"),
+        column("n_layers", "layers", "d"),
+        column("fit_seconds", "fit, s", ".2f"),
+        column("score_seconds", "score, s", ".3f"),
+    ]
+    prepared = {f"{r['set']}: {r['preparation']}" for r in records}
+    notes = tuple(f"{told}." for told in sorted(prepared))
+    return [table(CAPTIONS[part], columns, records, notes)]
 
 
 def main() -> None:
     """Run, keep, print."""
     warnings.simplefilter("ignore")
     args = arguments()
-    load_average = os.getloadavg()[0]  # above the number of CPUs, the seconds are too many
-    results: dict = {"provenance": describe(), "load_average": load_average}
-    results |= {"sets": {}, "records": []}
+    results = ResultFile(args.out, TITLES)
+    if args.print:
+        results.retable(tables)
+        results.show(TITLES)
+        return
+    provenance = measured_now(())
+    records: dict = {part: [] for part in TITLES}
 
-    def note(kind, name, split, model_name, model, n_repeats):
-        results["sets"][name] = {"preparation": split.preparation, "data_sha256": split.sha256}
-        shape = {"n_train": len(split.train), "n_features": split.train.shape[1]}
-        record = {"kind": kind, "set": name, "model": model_name, **shape}
-        record |= measured(model, split, n_repeats)
-        if kind == "rbig":
+    def note(part, name, split, model_name, model, n_repeats):
+        record = {"set": name, "model": model_name, "n_train": len(split.train)}
+        record |= {"n_features": split.train.shape[1], **measured(model, split, n_repeats)}
+        if part == "rbig":
             record["n_layers"] = model.n_layers_
-        results["records"].append(record)
-        print(told(record), flush=True)
+        record |= {"preparation": split.preparation, "data_sha256": split.sha256}
+        records[part].append(record)
+        results.keep(part, provenance, tables(part, records[part]), records[part])
+        print(part, record, flush=True)
 
     for name in args.sets:
         split = load(name, seed=0, data_dir=args.data)
@@ -110,8 +134,7 @@ def main() -> None:
     for model_name, marginal in layers.items():
         model = RBIGTransformer(marginal=marginal, max_layers=args.max_layers, random_state=0)
         note("rbig", args.rbig_set, split, model_name, model, 1)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    results.show(TITLES)
 
 
 if __name__ == "__main__":

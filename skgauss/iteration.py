@@ -19,7 +19,8 @@ from tqdm.auto import tqdm
 from skgauss.layers import MarginalColumns, RotationLayer
 from skgauss.marginals import MARGINALS
 from skgauss.marginals.smoothing import binned_counts, grid_for, stacked_spline
-from skgauss.rotations import VARIANCE_FLOOR, Moments, ica_axes, random_axes, turned
+from skgauss.moments import VARIANCE_FLOOR, Moments
+from skgauss.rotations import ica_axes, random_axes, turned
 
 __all__ = ["BLOCK_VALUES", "Columns", "IterationOptions", "Trace", "add_layers", "mean_and_error"]
 

@@ -116,9 +116,9 @@ class GaussianMixtureMap:
 
     Every component is kept as the regressions of its columns on those before,
     ``x_j = intercept_j + sum_{i<j} coefficient_ji x_i + scale_j e_j``. The map costs ``O(k d^2)``
-    multiplications and ``O(k d)`` normal distribution functions per row, its inverse some five
-    to ten times as much; both take rows in blocks that stay in a core's cache, and give a row
-    the same bits whatever rows are beside it.
+    multiplications and ``O(k d)`` normal distribution functions per row, its inverse the latter for
+    every step of a Newton iteration per column; both take rows in blocks that stay in a core's
+    cache, and give a row the same bits whatever rows are beside it.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skgauss.marginals import SplineMarginal
-from skgauss.rotations import Moments
+from skgauss.moments import Moments
 
 __all__ = ["stiff_scores"]
 

@@ -5,10 +5,9 @@ Each one whitens (a general linear map, whose log-determinant counts) and then r
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import linalg
@@ -26,12 +25,11 @@ from skgauss._validation import (
     validate_rows,
 )
 from skgauss.canonical import canonical_columns
+from skgauss.moments import Moments
 
 __all__ = [
     "ROTATIONS",
-    "VARIANCE_FLOOR",
     "ICARotation",
-    "Moments",
     "PCARotation",
     "RandomRotation",
     "ica_axes",
@@ -39,114 +37,9 @@ __all__ = [
     "turned",
 ]
 
-VARIANCE_FLOOR = 1e-9  # of the largest variance; a smaller one is that of rounding
-_ROWS_PER_COLUMN = 100  # below, a covariance is shrunk
-_N_FOLDS = 5
-_SHRINKAGES = np.concatenate([[0.0], np.logspace(-4, 0, 17)])
 _ICA_ROWS = 10_000
 _NO_VARIANCE = 1e-6  # of white rows
 _FUNS = ("exp", "logcosh", "cube", "square")
-
-
-class Moments(NamedTuple):
-    """What whitening needs of rows; sums, so that those of blocks add up.
-
-    Attributes
-    ----------
-    weight : array of shape (n_folds,)
-        Number of rows.
-    total : array of shape (n_folds, n_features)
-    squares : array of shape (n_folds, n_features, n_features)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgauss.rotations import Moments
-    >>> Y = np.random.default_rng(0).normal(size=(2, 4000)) * np.array([[1.0], [3.0]])
-    >>> mean, components = Moments.of(Y, None).whitening()
-    >>> abs(np.linalg.inv(components)).round(1).tolist()
-    [[1.0, 0.0], [0.0, 3.0]]
-    """
-
-    weight: np.ndarray
-    total: np.ndarray
-    squares: np.ndarray
-
-    @classmethod
-    def of(cls, Y: np.ndarray, weight: np.ndarray | None) -> Moments:
-        """Sum over the columns of `Y`, of shape (n_features, n_rows), in folds."""
-        n_rows = Y.shape[1]
-        edges = [k * n_rows // _N_FOLDS for k in range(_N_FOLDS + 1)]
-        folds = [slice(*pair) for pair in itertools.pairwise(edges)]
-        weighted = Y if weight is None else Y * weight
-        return cls(
-            np.array([n if weight is None else weight[f].sum() for f, n in _sizes(folds)], float),
-            np.array([weighted[:, fold].sum(axis=1) for fold in folds]),
-            np.array([weighted[:, fold] @ Y[:, fold].T for fold in folds]),
-        )
-
-    def __add__(self, other) -> Moments:
-        return Moments(*(mine + its for mine, its in zip(self, other, strict=True)))
-
-    def mean_and_covariance(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and covariance of all rows."""
-        return _mean_and_covariance(*(part.sum(axis=0) for part in self))
-
-    def whitening(self, *, again: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Mean, and the matrix that whitens; its rows are scaled principal axes.
-
-        Where there are fewer than 100 rows per column, the covariance is shrunk towards a
-        multiple of the identity, by the share that is likeliest for a normal over the folds.
-
-        Parameters
-        ----------
-        again : bool, default=False
-            The rows were white before: directions in which they do not vary are left as they
-            are. Stretched once more by every layer, they would lose all digits.
-
-        Returns
-        -------
-        mean : array of shape (n_features,)
-        components : array of shape (n_features, n_features)
-        """
-        mean, covariance = self.mean_and_covariance()
-        variance, axes = linalg.eigh(covariance)
-        share = 0.0
-        if self.weight.sum() < _ROWS_PER_COLUMN * len(mean):
-            share = self._shrinkage()
-        variance = (1 - share) * variance + share * np.mean(variance)
-        floor = VARIANCE_FLOOR * max(variance[-1], VARIANCE_FLOOR)
-        variance = np.where(variance < floor, 1.0 if again else floor, variance)
-        return mean, (axes / np.sqrt(variance)).T
-
-    def _shrinkage(self) -> float:
-        """Share of the identity whose normal is likeliest for the rows of each fold, held out."""
-        likelihood = np.zeros(len(_SHRINKAGES))
-        for k, n_rows in enumerate(self.weight):
-            rest = [part.sum(axis=0) - part[k] for part in self]
-            if not n_rows or rest[0] <= 0:
-                continue
-            mean, covariance = _mean_and_covariance(*rest)
-            variance, axes = linalg.eigh(covariance)
-            if variance[-1] <= 0:
-                continue
-            shrunk = variance + _SHRINKAGES[:, None] * (np.mean(variance) - variance)
-            shrunk = np.maximum(shrunk, VARIANCE_FLOOR * max(variance[-1], VARIANCE_FLOOR))
-            cross = np.outer(self.total[k], mean)
-            squares = self.squares[k] - cross - cross.T + n_rows * np.outer(mean, mean)
-            spread = np.einsum("ji,jk,ki->i", axes, squares, axes)
-            likelihood -= np.sum(n_rows * np.log(shrunk) + spread / shrunk, axis=1)
-        return float(_SHRINKAGES[np.argmax(likelihood)]) if likelihood.any() else 1.0
-
-
-def _sizes(folds):
-    """Folds and their numbers of rows."""
-    return [(fold, fold.stop - fold.start) for fold in folds]
-
-
-def _mean_and_covariance(weight, total, squares):
-    mean = total / weight
-    return mean, squares / weight - np.outer(mean, mean)
 
 
 def ica_axes(

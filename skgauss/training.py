@@ -49,7 +49,7 @@ class TrainingState(NamedTuple):
     Attributes
     ----------
     params : array of shape (n_parameters,)
-        The trainable part of the flow, flat: one vector is updated faster than many arrays.
+        The trainable part of the flow, flat: one vector in place of many arrays.
     average : array of shape (n_parameters,)
         Exponential moving average of `params`.
     optimizer : pytree

@@ -14,7 +14,8 @@ from skgauss import iteration
 from skgauss.iteration import Columns, IterationOptions, Trace, add_layers, mean_and_error
 from skgauss.layers import MapLayer, MarginalColumns, RotationLayer
 from skgauss.marginals import SplineMarginal
-from skgauss.rotations import ICARotation, Moments, RandomRotation
+from skgauss.moments import Moments
+from skgauss.rotations import ICARotation, RandomRotation
 from tests.estimators import two_moons
 
 NOTHING = MarginalColumns(np.arange(0), None)

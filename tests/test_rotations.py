@@ -11,9 +11,9 @@ from sklearn.decomposition import PCA
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from skgauss.moments import Moments
 from skgauss.rotations import (
     ICARotation,
-    Moments,
     PCARotation,
     RandomRotation,
     ica_axes,

@@ -1,9 +1,8 @@
 """The benchmarks page: tables, a picture and what they say, from benchmarks/results/*.json.
 
-Written when the site is built, so that no number on the page is typed by hand. A result file
-whose name begins with ``density`` gets the comparison of likelihoods; one with parts, each part's
-tables as they describe themselves, with a provenance of its own; any other, one table of what it
-holds.
+Written when the site is built, so that no number on the page is typed by hand. A result file with
+parts shows each part's tables as they describe themselves, with a provenance of its own; one whose
+name begins with ``density`` gets the comparison of likelihoods. `TITLES` has their order.
 """
 
 import json
@@ -28,7 +27,14 @@ MODELS = {
     "rbig_auto": 'RBIGTransformer, head="auto"',
     "gaussian": "one Gaussian",
 }
-TITLES = {"rbig": "RBIGTransformer"}
+TITLES = {
+    "rbig": "RBIGTransformer",
+    "marginals": "Marginals",
+    "adbench": "Anomaly detection",
+    "outlier_laws": "What DensityOutlierDetector promises",
+    "information": "Information measures",
+    "cold_start": "Cold start of GlowGaussianizer",
+}
 DENSITY_COLUMNS = {
     "set": "table",
     "model": "model",
@@ -212,19 +218,6 @@ def density_section(path, results, folder):
     return [*lines, ""]
 
 
-def plain_section(results):
-    """One table of the plain values in the records."""
-    records = results["records"]
-    plain = (int, float, str, bool)
-    keys = list(dict.fromkeys(k for r in records for k, v in r.items() if isinstance(v, plain)))
-
-    def cell(value):
-        return f"{value:.4g}" if isinstance(value, float) else str("" if value is None else value)
-
-    header = [key.replace("_", " ") for key in keys]
-    return list_table(header, [[cell(record.get(key)) for key in keys] for record in records])
-
-
 def parts_section(path, results):
     """Every part under a heading of its own, with its tables and where they were measured."""
     lines = []
@@ -240,20 +233,22 @@ def parts_section(path, results):
 
 def section(path, results, folder):
     """What a file is called, and what it holds."""
-    if path.stem.startswith("density"):
-        title, lines = "Held-out likelihood", density_section(path, results, folder)
-    elif "parts" in results:
-        return TITLES.get(path.stem, path.stem), parts_section(path, results)
-    else:
-        title, lines = path.stem.replace("_", " ").capitalize(), plain_section(results)
-    return title, [*lines, provenance(path.name, results), ""]
+    if "parts" in results:
+        return TITLES[path.stem], parts_section(path, results)
+    lines = density_section(path, results, folder)
+    return "Held-out likelihood", [*lines, provenance(path.name, results), ""]
+
+
+def _place(path):
+    """Likelihoods first, then the files with parts in the order of `TITLES`."""
+    return -1 if path.stem.startswith("density") else list(TITLES).index(path.stem), path.name
 
 
 def write_page(folder):
     """Write ``benchmarks.inc`` and its pictures into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
-    for path in sorted(RESULTS.glob("*.json"), key=lambda path: (path.stem[:7] != "density", path)):
+    for path in sorted(RESULTS.glob("*.json"), key=_place):
         results = json.loads(path.read_text(encoding="utf-8"))
         title, told = section(path, results, folder)
         if title in lines:  # a further file of the same kind

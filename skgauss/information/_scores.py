@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from skgauss._crossfit import Estimate, Options, log_normal, of_positive_weight, varying
+from skgauss.information._crossfit import (
+    Estimate,
+    Options,
+    log_normal,
+    of_positive_weight,
+    varying,
+)
 
 __all__ = ["dependence", "normal_scores"]
 

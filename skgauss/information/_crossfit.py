@@ -26,6 +26,7 @@ __all__ = [
     "CrossFit",
     "Estimate",
     "Options",
+    "as_asked",
     "has_latents",
     "log_normal",
     "of_positive_weight",
@@ -33,6 +34,11 @@ __all__ = [
 ]
 
 _MIN_ROWS = 4  # distinct ones, so that two are left to fit to in every fold
+
+
+def as_asked(value, error, return_std):
+    """Plain numbers, as every measure returns them."""
+    return (float(value), float(error)) if return_std else float(value)
 
 
 def of_positive_weight(
