@@ -26,6 +26,7 @@ for improving Gaussian mixture probability density estimates, IEEE Transactions 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -35,7 +36,7 @@ from scipy.special import ndtri
 
 from skgauss.mixture import GaussianMixtureMap
 
-__all__ = ["fit_gaussian_mixture", "select_gaussian_mixture"]
+__all__ = ["fit_gaussian_mixture", "held_out_likelihoods", "select_gaussian_mixture"]
 
 _CANDIDATES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _MIN_VARIANCE = 1e-6  # along any axis of a component, in units of the columns' scales squared
@@ -48,6 +49,7 @@ _SPLIT = 0.5  # of a standard deviation, by which the two halves move apart
 _FACTORS = (2, 1.4)  # of two ladders to one number of components; neither is always the better
 _RUNG_TOL, _RUNG_ITER = 3e-3, 30  # nats per row, and iterations, as the ladder is not the end
 _MIN_GAIN = 1e-3  # nats per row held out
+_NEXT_RUNG = 4  # times what all rungs before it took, and the end of the ladder
 _PATIENT_BELOW = 16  # components: few may gain nothing where more do
 _MONOMIALS = 1 << 17  # of a block of rows, that stay in a core's cache
 
@@ -260,6 +262,7 @@ class _Climb:
     """
 
     def __init__(self, table, n_ladders, rungs, n_jobs):
+        self._rungs = rungs
         self._parallel = Parallel(n_jobs=n_jobs, require="sharedmem")
         self._tables = [table.turned(i / n_ladders) for i in range(n_ladders)]
         generators = [None, *map(np.random.default_rng, range(1, n_ladders))]
@@ -269,6 +272,12 @@ class _Climb:
     def next_rung(self) -> list[_Mixture]:
         """The mixtures with the next number of components."""
         return self._parallel(delayed(next)(ladder) for ladder in self._ladders)
+
+    def scored(self, held_out) -> Iterator[tuple[list[_Mixture], float]]:
+        """The rungs, and the mean log-likelihood of rows held out under the mean density."""
+        for _ in self._rungs:
+            mixtures = self.next_rung()
+            yield mixtures, _expectation(_mean(mixtures), held_out, likelihood_only=True)[0]
 
     def converged(self, mixtures, tol, max_iter) -> list[_Mixture]:
         """The same mixtures, fitted further and to more rows."""
@@ -369,6 +378,7 @@ def select_gaussian_mixture(
     n_ladders: int = 1,
     tol: float = 1e-3,
     max_iter: int = 100,
+    max_time: float | None = None,
     n_jobs: int | None = None,
 ) -> GaussianMixtureMap:
     """Fit a Gaussian mixture with the number of components that is likeliest on rows held out.
@@ -389,6 +399,8 @@ def select_gaussian_mixture(
         Gain of the mean log-likelihood, in nats, below which the last iteration ends.
     max_iter : int, default=100
         Iterations, in the end.
+    max_time : float or None, default=None
+        Seconds that the ladders should take: no rung is begun that would probably take longer.
     n_jobs : int or None, default=None
         Threads that share the ladders.
 
@@ -411,12 +423,61 @@ def select_gaussian_mixture(
     table = _standardised(X, weight, loc, scale)
     held_out = _standardised(X_held_out, weight_held_out, loc, scale)
     climb = _Climb(table, n_ladders, candidates, n_jobs)
-    best, chosen = -math.inf, None
-    for n_components in candidates:
-        mixtures = climb.next_rung()
-        log_likelihood, _ = _expectation(_mean(mixtures), held_out, likelihood_only=True)
+    best, chosen, start = -math.inf, None, time.monotonic()
+    for mixtures, log_likelihood in climb.scored(held_out):
         if log_likelihood > best + _MIN_GAIN:
             best, chosen = log_likelihood, mixtures
-        elif n_components >= _PATIENT_BELOW:
+        elif len(mixtures[0].means) >= _PATIENT_BELOW:
+            break
+        if max_time is not None and time.monotonic() - start > max_time / _NEXT_RUNG:
             break
     return _as_map(_mean(climb.converged(chosen, tol, max_iter)), table, loc, scale)
+
+
+def held_out_likelihoods(
+    X: np.ndarray,
+    weight: np.ndarray,
+    X_held_out: np.ndarray,
+    weight_held_out: np.ndarray,
+    candidates: Sequence[int],
+    *,
+    n_ladders: int = 1,
+    n_jobs: int | None = None,
+) -> np.ndarray:
+    """Log-likelihood of rows held out for each number of components.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, d)
+        As for `fit_gaussian_mixture`.
+    weight : array of shape (n_rows,)
+    X_held_out : array of shape (n_held_out, d)
+    weight_held_out : array of shape (n_held_out,)
+    candidates : sequence of int
+        Increasing.
+    n_ladders : int, default=1
+        Number of mixtures whose mean is judged.
+    n_jobs : int or None, default=None
+        Threads that share the ladders.
+
+    Returns
+    -------
+    log_likelihood : array of shape (n_candidates,)
+        Mean over the rows, in nats, in the units of the columns' scales.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.em import held_out_likelihoods
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(2000, 2)) + 8 * rng.integers(2, size=(2000, 1))
+    >>> weight = np.ones(1000)
+    >>> one, two = held_out_likelihoods(X[:1000], weight, X[1000:], weight, (1, 2))
+    >>> bool(two > one)
+    True
+    """
+    loc, scale = _standardisation(X, weight)
+    table = _standardised(X, weight, loc, scale)
+    held_out = _standardised(X_held_out, weight_held_out, loc, scale)
+    climb = _Climb(table, n_ladders, candidates, n_jobs)
+    return np.array([log_likelihood for _, log_likelihood in climb.scored(held_out)])

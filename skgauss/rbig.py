@@ -18,7 +18,6 @@ from skgauss._validation import (
 )
 from skgauss.base import BaseGaussianizer
 from skgauss.canonical import canonical_columns
-from skgauss.em import fit_gaussian_mixture, select_gaussian_mixture
 from skgauss.iteration import (
     BLOCK_VALUES,
     Columns,
@@ -30,6 +29,16 @@ from skgauss.iteration import (
 from skgauss.layers import MapLayer
 from skgauss.marginals import MARGINALS, SplineMarginal
 from skgauss.marginals.base import BaseMarginal
+from skgauss.mixture_head import (
+    MAX_MIXTURE_ROWS,
+    fit_marginal,
+    follows,
+    mixture_of,
+    mixture_size,
+    select_mixture,
+    spread_ties,
+    what_a_mixture_follows,
+)
 from skgauss.resolution import noise_width
 from skgauss.rotations import ROTATIONS
 
@@ -41,24 +50,6 @@ _REFIT_BELOW = 5_000  # rows; below, the depth found is fitted again to all of t
 _MIN_ROWS_TO_SPLIT = 40
 _REGISTER = 16  # rows that a matrix product takes at a time, or a multiple of it
 _MAX_IDLE = 3  # layers in a row that move no direction
-_N_LADDERS = 4  # mixtures that are averaged
-_RACE = (1, 2, 4, 8, 16)  # components with which it is seen what a mixture should follow
-_RACE_ROWS = 20_000
-_MAX_MIXTURE_ROWS = 300_000
-
-
-def _fitted_marginal(marginal, table):
-    """Fit one-dimensional maps to canonical columns."""
-    marginal.set_params(n_jobs=table.n_jobs)
-    marginal._fit_columns(table.Y, table.weight)
-    return marginal
-
-
-def _log_likelihood(maps, rows):
-    """Total log-density of rows under two maps, one after the other."""
-    marginal, mixture = maps
-    Z, log_det = marginal._forward(rows.Y.T)
-    return rows.weight @ (log_det + mixture.log_density(Z))
 
 
 def _padded(X):
@@ -84,28 +75,6 @@ class _Fit(NamedTuple):
 
     layers: list
     trace: Trace | None
-
-
-def _mixture_with(table, n_components):
-    """Gaussian mixture of so many components, in each of the averaged ones."""
-    return fit_gaussian_mixture(
-        table.Y.T, table.weight, n_components, n_ladders=_N_LADDERS, n_jobs=table.n_jobs
-    )
-
-
-def _likeliest_mixture(table, held_out, **options):
-    """Gaussian mixture of the rows, with the number of components that rows held out choose."""
-    if len(held_out.weight):
-        rows = table.Y.T, table.weight, held_out.Y.T, held_out.weight
-        return select_gaussian_mixture(*rows, n_ladders=_N_LADDERS, n_jobs=table.n_jobs, **options)
-    held_out, rest = table.split(max(1, len(table.weight) // 10))
-    chosen = _likeliest_mixture(rest, held_out, **options) if len(rest.weight) > 1 else None
-    return _mixture_with(table, 1 if chosen is None else _n_components(chosen))
-
-
-def _n_components(mixture):
-    """Number of components of each of the averaged mixtures."""
-    return max(1, len(mixture.weights) // _N_LADDERS)
 
 
 class RBIGTransformer(BaseGaussianizer):
@@ -290,7 +259,7 @@ class RBIGTransformer(BaseGaussianizer):
         if fit.trace.n_first == 2:
             marginal, mixture = (layer.map for layer in fit.layers[:2])
             is_line = isinstance(marginal, SplineMarginal) and marginal.n_knots == 2
-            plan = _Plan(True, int(is_line), _n_components(mixture), depth)
+            plan = _Plan(True, int(is_line), mixture_size(mixture), depth)
         return _Fit(self._iterate(Y, weight, 0, plan, seed).layers, fit.trace)
 
     def _n_held_out(self, weight):
@@ -306,19 +275,12 @@ class RBIGTransformer(BaseGaussianizer):
         """Fit the first layers to the rows that are not held out, and iterate from there."""
         held_out, table = Columns(Y, weight, self.n_jobs).split(n_held_out)
         trace = Trace(held_out, table) if n_held_out else None
-        marginal = self._first_marginal(table, held_out, plan)
-        first = [MapLayer(_fitted_marginal(marginal, table))]
+        first = self._first_layers(table, held_out, plan)
         if plan.with_mixture:
-            table, _ = table.split(_MAX_MIXTURE_ROWS)
-        table.forward(first[0])
-        if plan.with_mixture:
-            judges = held_out.mapped(first[0])
-            known = plan.n_components
-            mixture = _mixture_with(table, known) if known else _likeliest_mixture(table, judges)
-            first.append(MapLayer(mixture))
-            table.forward(first[1])
-        if trace is not None:
-            for layer in first:
+            table, _ = table.split(MAX_MIXTURE_ROWS)
+        for layer in first:
+            table.forward(layer)
+            if trace is not None:
                 trace.add(layer, first=True)
         options = self._options(n_held_out, plan.depth, len(first))
         layers = [*first, *add_layers(table, trace, options, np.random.default_rng(seed))]
@@ -341,29 +303,23 @@ class RBIGTransformer(BaseGaussianizer):
             verbose=self.verbose,
         )
 
-    def _first_marginal(self, table, held_out, plan):
-        """Template of the maps of the columns.
-
-        Clusters can be plainer in the columns as they are: a small mixture is tried behind the
-        marginal maps and behind straight lines, on some rows, and the likelier pair on rows held
-        out tells what a mixture should follow.
-        """
+    def _first_layers(self, table, held_out, plan):
+        """Fit the maps of the columns and, if it is wanted, the mixture behind them."""
         marginal = MARGINALS[self.marginal]() if isinstance(self.marginal, str) else self.marginal
-        marginals = [clone(marginal), SplineMarginal(n_knots=2)]
         if not plan.with_mixture:
-            return marginals[0]
-        if plan.first is not None:
-            return marginals[plan.first]
-        some, _ = table.split(_RACE_ROWS)
-        judges = held_out if len(held_out.weight) else some
-
-        def log_likelihood(template):
-            layer = MapLayer(_fitted_marginal(clone(template), some))
-            rows = some.mapped(layer), held_out.mapped(layer)
-            mixture = _likeliest_mixture(*rows, candidates=_RACE)
-            return _log_likelihood((layer.map, mixture), judges)
-
-        return max(marginals, key=log_likelihood)
+            return [MapLayer(fit_marginal(clone(marginal), table))]
+        first = plan.first
+        if first is None:
+            first = what_a_mixture_follows(marginal, table, held_out)
+        layer = MapLayer(fit_marginal(follows(marginal)[first], table))
+        some, _ = table.split(MAX_MIXTURE_ROWS)
+        some = spread_ties(some)
+        some.forward(layer)
+        if plan.n_components is None:
+            mixture = select_mixture(some, held_out.mapped(layer))
+        else:
+            mixture = mixture_of(some, plan.n_components)
+        return [layer, MapLayer(mixture)]
 
     def _note_trace(self, trace):
         """Turn what was seen on the rows held out into fitted attributes."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 
-from skgauss.bijections import Chain, FixedAffine, FixedSpline
-from skgauss.marginals import SplineMarginal
-from skgauss.spline import tailed_forward
+from skgauss.bijections import Chain
+from skgauss.head import head_forward
 from skgauss.training import Rows
 
 __all__ = [
@@ -16,21 +13,18 @@ __all__ = [
     "INIT_ROWS",
     "Table",
     "canonical_rows",
-    "fit_head",
-    "head_forward",
     "noise_scale",
     "pad_rows",
     "split_rows",
 ]
 
-# Below so many rows, that many knots: what is compiled depends on the rung, not on the columns.
-_HEAD_KNOTS = ((100, 16), (500, 64), (2_000, 256), (np.inf, 512))
 FULL_BATCH = 512  # rows; below, one batch holds the table
 INIT_ROWS = 4096  # that ActNorm sees
 _CACHE_BYTES = 1 << 28
 _MIN_ROWS_TO_SPLIT = 100
 _MAX_HELD_OUT = 10_000
 _BLOCK = 1 << 13
+_THREADS = 2  # as training takes
 _NOISE_BELOW = 2_000  # rows
 _NOISE_VARIANCES = np.logspace(-6, 0, 25)
 _NOISE_MARGIN = 2.0  # nats
@@ -67,70 +61,6 @@ def canonical_rows(X: np.ndarray, sample_weight: np.ndarray | None):
         X, index = np.unique(np.asarray(X) + 0.0, axis=0, return_inverse=True)
         weight = np.bincount(index.ravel(), weight)
     return X, weight
-
-
-def fit_head(kind: str, X: np.ndarray, weight: np.ndarray) -> Chain:
-    """Fit the map of every column that the steps start from.
-
-    Parameters
-    ----------
-    kind : {"affine", "spline"}
-    X : array of shape (n_rows, n_features)
-    weight : array of shape (n_rows,)
-
-    Returns
-    -------
-    head : Chain
-        With NumPy arrays.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgauss.rows import fit_head
-    >>> X = np.random.default_rng(0).exponential(size=(200, 2))
-    >>> head = fit_head("spline", X, np.ones(200))
-    >>> [type(bijection).__name__ for bijection in head.bijections]
-    ['FixedAffine', 'FixedSpline']
-    """
-    if len(X) == 1:  # equal rows, merged
-        X, weight = np.repeat(X, 2, axis=0), np.repeat(weight / 2, 2)
-    marginal = SplineMarginal(subsample=None, random_state=0).fit(X, sample_weight=weight)
-    affine = FixedAffine(marginal.loc_, marginal.scale_)
-    if kind == "affine":
-        return Chain((affine,))
-    width = next(knots for limit, knots in _HEAD_KNOTS if weight.sum() < limit)
-    return Chain((affine, FixedSpline(*marginal.spline_.widened(width))))
-
-
-def head_forward(head: Chain, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Apply a head in NumPy: the same map as ``head.transform``, without compilation.
-
-    Parameters
-    ----------
-    head : Chain
-    X : array of shape (n_rows, n_features)
-
-    Returns
-    -------
-    Z : array of shape (n_rows, n_features)
-    log_det : array of shape (n_rows,)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgauss.rows import fit_head, head_forward
-    >>> X = np.random.default_rng(0).exponential(size=(200, 2))
-    >>> Z, log_det = head_forward(fit_head("spline", X, np.ones(200)), X)
-    >>> Z.shape, log_det.shape, bool(abs(Z.mean()) < 0.1)
-    ((200, 2), (200,), True)
-    """
-    affine = cast(FixedAffine, head.bijections[0])
-    Z = ((np.asarray(X, np.float64) - affine.loc) / affine.scale).T
-    log_det = np.full(len(X), -np.sum(np.log(affine.scale)))
-    for spline in cast(tuple[FixedSpline, ...], head.bijections[1:]):
-        Z, log_slope = tailed_forward(spline.spline, Z)
-        log_det = log_det + log_slope.sum(axis=0)
-    return Z.T, log_det
 
 
 def _held_out_likelihood(Z, weight, fold):
@@ -302,6 +232,10 @@ class Table:
             X = X + self.width * self.rng.uniform(-0.5, 0.5, X.shape)
         return X
 
+    def is_cached(self, n_rows: int) -> bool:
+        """Whether so many rows are kept in memory behind the head."""
+        return 4 * n_rows * self.X.shape[1] <= _CACHE_BYTES
+
     def rows(self, indices: np.ndarray, head: Chain, noise: np.ndarray | None = None) -> Rows:
         """Rows behind the head; kept in memory if they take less than 256 MiB.
 
@@ -317,12 +251,11 @@ class Table:
         rows : skgauss.training.Rows
         """
         shape = (len(indices), self.X.shape[1])
-        cached = 4 * shape[0] * shape[1] <= _CACHE_BYTES
-        latents = np.empty(shape, np.float32) if cached else None
+        latents = np.empty(shape, np.float32) if self.is_cached(len(indices)) else None
         total = 0.0
         for start in range(0, shape[0], _BLOCK):
             part = slice(start, start + _BLOCK)
-            Z, log_det = head_forward(head, self.load(indices[part]))
+            Z, log_det = head_forward(head, self.load(indices[part]), _THREADS)
             total += self.weight[indices[part]] @ log_det
             if latents is not None:
                 latents[part] = Z

@@ -28,6 +28,7 @@ glow = partial(GlowGaussianizer, n_steps=2, hidden_layer_sizes=(8,), max_iter=4,
 ESTIMATORS: dict[str, BaseEstimator] = {
     "glow": glow(),
     "glow-affine-head": glow(head="affine"),
+    "glow-mixture-head": glow(head="mixture"),
     "glow-float64": glow(dtype="float64", early_stopping=False),
     "glow-rotation": glow(mixer="rotation", coupling="affine"),
     "glow-householder": glow(mixer="householder", coupling="affine", head="spline"),

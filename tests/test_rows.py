@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from skgauss import rows
+from skgauss.head import fit_head, head_forward
 from skgauss.rows import (
     FULL_BATCH,
     Table,
     canonical_rows,
-    fit_head,
-    head_forward,
     noise_scale,
     pad_rows,
     split_rows,

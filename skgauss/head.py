@@ -1,0 +1,189 @@
+"""The fitted map that a flow's steps start from: columns by themselves, and perhaps clusters."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+
+from skgauss.bijections import Chain, FixedAffine, FixedMixture, FixedSpline
+from skgauss.canonical import canonical_columns
+from skgauss.iteration import Columns
+from skgauss.layers import MapLayer
+from skgauss.marginals import SplineMarginal
+from skgauss.mixture_head import (
+    fit_marginal,
+    follows,
+    select_mixture,
+    spread_ties,
+    what_a_mixture_follows,
+)
+from skgauss.spline import tailed_forward, tailed_inverse
+
+__all__ = ["fit_head", "has_mixture", "head_forward", "head_inverse"]
+
+# Below so many rows, that many knots: what is compiled depends on the rung, not on the columns.
+_HEAD_KNOTS = ((100, 16), (500, 64), (2_000, 256), (np.inf, 512))
+
+
+def fit_head(
+    kind: str,
+    X: np.ndarray,
+    weight: np.ndarray,
+    X_held_out: np.ndarray | None = None,
+    weight_held_out: np.ndarray | None = None,
+    *,
+    max_time: float | None = None,
+    n_jobs: int | None = None,
+) -> Chain:
+    """Fit the map that the steps start from.
+
+    Parameters
+    ----------
+    kind : {"affine", "spline", "mixture", "auto"}
+        "mixture" follows the splines, or straight lines, by the mean of several Gaussian
+        mixtures; "auto" does so where there are rows enough for two components, and more than
+        one is likelier on rows held out.
+    X : array of shape (n_rows, n_features)
+    weight : array of shape (n_rows,)
+    X_held_out : array of shape (n_held_out, n_features), default=None
+        Rows that judge a mixture; without them, or where there are few, parts of `X` do.
+    weight_held_out : array of shape (n_held_out,), default=None
+    max_time : float or None, default=None
+        Seconds that the mixture should take.
+    n_jobs : int or None, default=None
+        Threads.
+
+    Returns
+    -------
+    head : Chain
+        With NumPy arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.head import fit_head
+    >>> X = np.random.default_rng(0).exponential(size=(200, 2))
+    >>> head = fit_head("spline", X, np.ones(200))
+    >>> [type(bijection).__name__ for bijection in head.bijections]
+    ['FixedAffine', 'FixedSpline']
+    """
+    table = Columns(*canonical_columns(X, weight, 0), n_jobs)
+    if len(table.weight) == 1:
+        table = Columns(np.repeat(table.Y, 2, axis=1), np.repeat(table.weight / 2, 2), n_jobs)
+    spline = SplineMarginal(subsample=None)
+    if kind in ("affine", "spline") or (kind == "auto" and not _may_have_clusters(table)):
+        return _columns_head(kind, fit_marginal(spline, table), table.n_rows)
+    held_out = table.split(0)[0]
+    if X_held_out is not None and len(X_held_out):
+        held_out = Columns(*canonical_columns(X_held_out, weight_held_out, 0), n_jobs)
+    which = what_a_mixture_follows(spline, table, held_out)
+    marginal = fit_marginal(follows(spline)[which], table)
+    behind = spread_ties(table)
+    behind.forward(MapLayer(marginal))
+    mixture = select_mixture(behind, held_out.mapped(MapLayer(marginal)), max_time=max_time)
+    if kind == "auto" and len(mixture.weights) == 1:
+        return _columns_head(kind, fit_marginal(spline, table), table.n_rows)
+    columns = _columns_head(kind, marginal, table.n_rows)
+    return Chain((*columns.bijections, FixedMixture.from_map(mixture)))
+
+
+def _may_have_clusters(table):
+    """Whether there are columns to depend, and rows for two covariances."""
+    n_features = len(table.Y)
+    return n_features > 1 and table.n_rows >= (n_features + 1) * (n_features + 2)
+
+
+def _columns_head(kind, marginal, n_rows):
+    """The maps of the columns as layers."""
+    affine = FixedAffine(marginal.loc_, marginal.scale_)
+    if kind == "affine":
+        return Chain((affine,))
+    n_knots = next(knots for limit, knots in _HEAD_KNOTS if n_rows < limit)
+    return Chain((affine, FixedSpline(*marginal.spline_.widened(n_knots))))
+
+
+def has_mixture(head: Chain) -> bool:
+    """Whether a head ends in a mixture's map, which is evaluated in NumPy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.head import fit_head, has_mixture
+    >>> has_mixture(fit_head("affine", np.eye(3), np.ones(3)))
+    False
+    """
+    return any(isinstance(layer, FixedMixture) for layer in head.bijections)
+
+
+def head_forward(
+    head: Chain, X: np.ndarray, n_jobs: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Apply a head in NumPy: the same map as ``head.transform``, without compilation.
+
+    Parameters
+    ----------
+    head : Chain
+    X : array of shape (n_rows, n_features)
+    n_jobs : int or None, default=None
+        Threads that share the rows, where there is a mixture.
+
+    Returns
+    -------
+    Z : array of shape (n_rows, n_features)
+    log_det : array of shape (n_rows,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.head import fit_head, head_forward
+    >>> X = np.random.default_rng(0).exponential(size=(200, 2))
+    >>> Z, log_det = head_forward(fit_head("spline", X, np.ones(200)), X)
+    >>> Z.shape, log_det.shape, bool(abs(Z.mean()) < 0.1)
+    ((200, 2), (200,), True)
+    """
+    Z, log_det = np.asarray(X, np.float64).T, np.zeros(len(X))
+    for layer in head.bijections:
+        if isinstance(layer, FixedAffine):
+            Z = (Z - layer.loc[:, None]) / layer.scale[:, None]
+            increment = -np.sum(np.log(layer.scale))
+        elif isinstance(layer, FixedSpline):
+            Z, log_slope = tailed_forward(layer.spline, Z)
+            increment = log_slope.sum(axis=0)
+        else:
+            rows = Columns(Z.copy(), np.ones(len(X)), n_jobs)
+            increment, Z = rows.forward(MapLayer(cast(FixedMixture, layer).map)), rows.Y
+        log_det = log_det + increment
+    return Z.T, log_det
+
+
+def head_inverse(head: Chain, Z: np.ndarray) -> np.ndarray:
+    """Undo `head_forward`.
+
+    Parameters
+    ----------
+    head : Chain
+    Z : array of shape (n_rows, n_features)
+
+    Returns
+    -------
+    X : array of shape (n_rows, n_features)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.head import fit_head, head_forward, head_inverse
+    >>> X = np.random.default_rng(0).exponential(size=(200, 2))
+    >>> head = fit_head("mixture", X, np.ones(200))
+    >>> bool(np.allclose(head_inverse(head, head_forward(head, X)[0]), X))
+    True
+    """
+    Y = np.asarray(Z, np.float64).T
+    for layer in reversed(head.bijections):
+        if isinstance(layer, FixedAffine):
+            Y = Y * layer.scale[:, None] + layer.loc[:, None]
+        elif isinstance(layer, FixedSpline):
+            Y = tailed_inverse(layer.spline, Y)
+        else:
+            Y = cast(FixedMixture, layer).map.inverse(np.ascontiguousarray(Y.T)).T
+    return Y.T

@@ -1,0 +1,236 @@
+"""A start from clusters: maps of the columns, then the map of an averaged Gaussian mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.base import clone
+
+from skgauss.em import fit_gaussian_mixture, held_out_likelihoods, select_gaussian_mixture
+from skgauss.iteration import Columns
+from skgauss.layers import MapLayer
+from skgauss.marginals import SplineMarginal
+from skgauss.marginals.base import BaseMarginal
+from skgauss.mixture import GaussianMixtureMap
+from skgauss.resolution import column_resolution
+
+__all__ = [
+    "fit_marginal",
+    "follows",
+    "mixture_of",
+    "mixture_size",
+    "select_mixture",
+    "spread_ties",
+    "what_a_mixture_follows",
+]
+
+MAX_MIXTURE_ROWS = 300_000
+_N_LADDERS = 4  # mixtures that are averaged
+_RACE = (1, 2, 4, 8, 16)  # components with which it is seen what a mixture should follow
+_RACE_ROWS = 20_000
+_FOLDS_BELOW = 2_000  # distinct rows
+_N_FOLDS = 5
+_CANDIDATES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_FEW = (1, 2, 4, 8, 16, 32, 64)  # components, for few rows
+_MIN_GAIN = 1e-3  # nats per row held out
+
+
+def fit_marginal(marginal: BaseMarginal, table: Columns) -> BaseMarginal:
+    """Fit one-dimensional maps to canonical columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.iteration import Columns
+    >>> from skgauss.marginals import SplineMarginal
+    >>> from skgauss.mixture_head import fit_marginal
+    >>> table = Columns(np.random.default_rng(0).exponential(size=(2, 500)), np.ones(500))
+    >>> fit_marginal(SplineMarginal(), table).loc_.shape
+    (2,)
+    """
+    marginal.set_params(n_jobs=table.n_jobs)
+    marginal._fit_columns(table.Y, table.weight)
+    return marginal
+
+
+def spread_ties(table: Columns) -> Columns:
+    """Copy a table, with uniform noise of one step added to columns whose values repeat.
+
+    A component can then not be narrower than a step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.iteration import Columns
+    >>> from skgauss.mixture_head import spread_ties
+    >>> columns = np.array([np.repeat([30.0, 31.0, 32.0], 50), np.arange(150.0)])
+    >>> spread = spread_ties(Columns(columns, np.ones(150)))
+    >>> len(np.unique(spread.Y[0])), bool(abs(spread.Y - columns).max() <= 0.5)
+    (150, True)
+    """
+    step = column_resolution(table.Y.T)[:, None]
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, table.Y.shape) if step.any() else 0.0
+    return Columns(table.Y + step * noise, table.weight, table.n_jobs)
+
+
+def mixture_of(table: Columns, n_components: int) -> GaussianMixtureMap:
+    """Fit the mean of several Gaussian mixtures of so many components each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.iteration import Columns
+    >>> from skgauss.mixture_head import mixture_of
+    >>> table = Columns(np.random.default_rng(0).normal(size=(2, 500)), np.ones(500))
+    >>> len(mixture_of(table, 2).weights)
+    8
+    """
+    return fit_gaussian_mixture(
+        table.Y.T, table.weight, n_components, n_ladders=_N_LADDERS, n_jobs=table.n_jobs
+    )
+
+
+def mixture_size(mixture: GaussianMixtureMap) -> int:
+    """Number of components of each of the averaged mixtures.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.iteration import Columns
+    >>> from skgauss.mixture_head import mixture_of, mixture_size
+    >>> table = Columns(np.random.default_rng(0).normal(size=(2, 500)), np.ones(500))
+    >>> mixture_size(mixture_of(table, 2))
+    2
+    """
+    return max(1, len(mixture.weights) // _N_LADDERS)
+
+
+def select_mixture(
+    table: Columns,
+    held_out: Columns,
+    candidates: Sequence[int] | None = None,
+    max_time: float | None = None,
+) -> GaussianMixtureMap:
+    """Fit the mean of several mixtures, of the size that is likeliest on rows held out.
+
+    Of a table below 2,000 distinct rows, each fifth is held out once; of a larger one, other
+    rows, or a tenth where there are none.
+
+    Parameters
+    ----------
+    table, held_out : skgauss.iteration.Columns
+    candidates : sequence of int, default=None
+        Sizes; None means powers of two up to 256, or 64 for few rows.
+    max_time : float or None, default=None
+        Seconds that the ladders should take, if the rows are not few.
+
+    Returns
+    -------
+    mixture : GaussianMixtureMap
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.iteration import Columns
+    >>> from skgauss.mixture_head import mixture_size, select_mixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(1000, 2)) + 8 * rng.integers(2, size=(1000, 1))
+    >>> held_out, table = Columns(X.T, np.ones(len(X))).split(0)
+    >>> mixture_size(select_mixture(table, held_out)) > 1
+    True
+    """
+    n_rows = len(table.weight)
+    if n_rows < _FOLDS_BELOW:
+        return mixture_of(table, _size_by_folds(table, candidates or _FEW) if n_rows > 1 else 1)
+    if not len(held_out.weight):
+        held_out, rest = table.split(n_rows // 10)
+        return mixture_of(table, mixture_size(select_mixture(rest, held_out, candidates, max_time)))
+    return select_gaussian_mixture(
+        table.Y.T,
+        table.weight,
+        held_out.Y.T,
+        held_out.weight,
+        candidates=candidates or _CANDIDATES,
+        n_ladders=_N_LADDERS,
+        max_time=max_time,
+        n_jobs=table.n_jobs,
+    )
+
+
+def _size_by_folds(table, candidates):
+    """Number of components that is likeliest, each fifth of the rows held out once."""
+    n_rows = len(table.weight)
+    candidates = [k for k in candidates if k == 1 or 2 * k * len(table.Y) <= n_rows]
+    fold = np.arange(n_rows) * _N_FOLDS // n_rows
+    total = np.zeros(len(candidates))
+    for k in np.unique(fold):
+        out = fold == k
+        gain = held_out_likelihoods(
+            table.Y.T[~out],
+            table.weight[~out],
+            table.Y.T[out],
+            table.weight[out],
+            candidates,
+            n_ladders=_N_LADDERS,
+            n_jobs=table.n_jobs,
+        )
+        total += (gain - gain[0]) * table.weight[out].sum()
+    mean = total / table.n_rows
+    return candidates[int(np.argmax(mean >= mean.max() - _MIN_GAIN))]
+
+
+def what_a_mixture_follows(marginal: BaseMarginal, table: Columns, held_out: Columns) -> int:
+    """Whether a mixture is plainer behind marginal maps (0) or behind straight lines (1).
+
+    Clusters can be plainer in the columns as they are: a small mixture is tried behind both, on
+    some rows, and the likelier pair on rows held out tells.
+
+    Parameters
+    ----------
+    marginal : BaseMarginal
+        Template of the maps.
+    table, held_out : skgauss.iteration.Columns
+
+    Returns
+    -------
+    which : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.iteration import Columns
+    >>> from skgauss.marginals import SplineMarginal
+    >>> from skgauss.mixture_head import what_a_mixture_follows
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(3000, 2)) + 8 * rng.integers(2, size=(3000, 1))
+    >>> held_out, table = Columns(X.T, np.ones(len(X))).split(500)
+    >>> what_a_mixture_follows(SplineMarginal(), table, held_out)  # two round clusters
+    1
+    """
+    some, _ = table.split(_RACE_ROWS)
+    judges = held_out if len(held_out.weight) else some
+
+    def log_likelihood(template):
+        layer = MapLayer(fit_marginal(clone(template), some))
+        behind = spread_ties(some)
+        behind.forward(layer)
+        mixture = select_mixture(behind, held_out.mapped(layer), candidates=_RACE)
+        Z, log_det = layer.map._forward(judges.Y.T)
+        return judges.weight @ (log_det + mixture.log_density(Z))
+
+    scores = [log_likelihood(template) for template in follows(marginal)]
+    return int(np.argmax(scores))
+
+
+def follows(marginal: BaseMarginal) -> list[BaseMarginal]:
+    """Templates of what a mixture may follow: the marginal maps, or straight lines.
+
+    Examples
+    --------
+    >>> from skgauss.marginals import SplineMarginal
+    >>> from skgauss.mixture_head import follows
+    >>> follows(SplineMarginal())
+    [SplineMarginal(), SplineMarginal(n_knots=2)]
+    """
+    return [clone(marginal), SplineMarginal(n_knots=2)]
