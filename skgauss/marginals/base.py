@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy.special import ndtri
 from sklearn.base import OneToOneFeatureMixin
 
 from skgauss._validation import numpy_generator
@@ -16,6 +17,8 @@ from skgauss.resolution import column_resolution
 
 __all__ = ["BaseMarginal"]
 
+_BY_CHANCE = 0.005  # probability that any column of normals is bent
+
 
 class BaseMarginal(BaseGaussianizer):
     """Base of the estimators that Gaussianize every column by itself.
@@ -24,8 +27,9 @@ class BaseMarginal(BaseGaussianizer):
     k is exactly k copies of it. Every column is standardised by its median and interquartile
     range. A subclass implements, on standardised columns,
 
-    - ``_fit_column(column, weight, resolution)``: fit one column of shape (n_rows,) and return
-      anything; `resolution` is the step of a column whose values repeat on a grid, else 0;
+    - ``_fit_column(column, weight, resolution, n_errors)``: fit one column of shape (n_rows,) and
+      return anything; `resolution` is the step of a column whose values repeat on a grid, else 0;
+      `n_errors` are the standard errors by which a map should beat the straight line;
     - ``_keep(fitted)``: turn the list of what these returned into fitted attributes;
     - ``_columns_forward(Y) -> (Z, log_slope)``: map columns of shape (n_features, n_rows);
     - ``_columns_inverse(Z) -> Y``: the way back.
@@ -38,7 +42,7 @@ class BaseMarginal(BaseGaussianizer):
     ...     _parameter_constraints = {}
     ...     subsample = n_jobs = random_state = None
     ...
-    ...     def _fit_column(self, column, weight, resolution):
+    ...     def _fit_column(self, column, weight, resolution, n_errors):
     ...         return None
     ...
     ...     def _keep(self, fitted):
@@ -59,7 +63,9 @@ class BaseMarginal(BaseGaussianizer):
     loc_: np.ndarray
     scale_: np.ndarray
 
-    def _fit_column(self, column: np.ndarray, weight: np.ndarray, resolution: float) -> Any:
+    def _fit_column(
+        self, column: np.ndarray, weight: np.ndarray, resolution: float, n_errors: float
+    ) -> Any:
         raise TypeError(f"{type(self).__name__} does not define _fit_column")
 
     def _keep(self, fitted: list) -> None:
@@ -81,10 +87,12 @@ class BaseMarginal(BaseGaussianizer):
         if self.subsample is not None:
             Y, weight = Y[:, : self.subsample], weight[: self.subsample]
         steps = column_resolution(Y.T)
+        n_errors = -ndtri(_BY_CHANCE / len(Y))
 
         def fit(column, step):
             loc, scale = standardisation(column, weight)
-            return loc, scale, self._fit_column((column - loc) / scale, weight, step / scale)
+            standardised = (column - loc) / scale
+            return loc, scale, self._fit_column(standardised, weight, step / scale, n_errors)
 
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
         fitted = parallel(delayed(fit)(*pair) for pair in zip(Y, steps, strict=True))

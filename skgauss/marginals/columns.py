@@ -31,7 +31,6 @@ LARGEST_GAIN = 5.0  # nats
 _AFFINE_REACH = 4.0  # standard deviations, of the straight part of an affine column
 _FOLDS_BELOW = 2_000  # rows
 _N_FOLDS = 5
-_CLEARLY = 2.58  # standard errors by which a column's map has to beat the straight line
 _TAIL_FRACTION = 0.005
 # The first, nearly linear, is taken unless another is clearly likelier: within ten standard
 # deviations it is as good as Gaussian, and a million of them still give a latent below 300, which
@@ -270,6 +269,7 @@ def likeliest(
     column: np.ndarray,
     weight: np.ndarray,
     fit: Callable[[np.ndarray, np.ndarray], Sequence[HasLogDensity]],
+    n_errors: float = 2.58,
     largest_gain: float = np.inf,
     folds_below: int = _FOLDS_BELOW,
 ) -> int | None:
@@ -284,6 +284,8 @@ def likeliest(
     fit : callable
         Called with the distinct values and their masses; returns a fixed number of candidates,
         of which the one that is likelier than the straight line is wanted.
+    n_errors : float, default=2.58
+        Standard errors by which a candidate has to beat the straight line.
     largest_gain : float, default=inf
         Nats that a row counts at most, for a candidate or against it: a bound keeps the few rows
         far out from deciding alone, or from drowning what all others say.
@@ -322,4 +324,4 @@ def likeliest(
     mean = np.average(gain, axis=1, weights=seen)
     best = int(np.argmax(mean))
     spread = np.average((gain[best] - mean[best]) ** 2, weights=seen)
-    return best if mean[best] > _CLEARLY * np.sqrt(spread / seen.sum()) else None
+    return best if mean[best] > n_errors * np.sqrt(spread / seen.sum()) else None

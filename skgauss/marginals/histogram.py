@@ -76,7 +76,7 @@ def histogram_spline(
     return ColumnSpline.through(edges, z, values, mass)
 
 
-def _chosen_n_bins(column, weight, resolution):
+def _chosen_n_bins(column, weight, resolution, n_errors):
     """Number of bins that is likeliest on rows held out, None for a straight line."""
     ladder = [k for k in _N_BINS if k * _ROWS_PER_BIN <= weight.sum()]
     if not ladder:
@@ -85,7 +85,7 @@ def _chosen_n_bins(column, weight, resolution):
     def fit(values, mass):
         return [histogram_spline(values, mass, k, resolution) for k in ladder]
 
-    best = likeliest(column, weight, fit, LARGEST_GAIN)
+    best = likeliest(column, weight, fit, n_errors, LARGEST_GAIN)
     return None if best is None else ladder[best]
 
 
@@ -166,10 +166,10 @@ class HistogramMarginal(BaseMarginal):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _fit_column(self, column, weight, resolution):
+    def _fit_column(self, column, weight, resolution, n_errors):
         n_bins = self.n_bins
         if n_bins == "auto":
-            n_bins = _chosen_n_bins(column, weight, resolution)
+            n_bins = _chosen_n_bins(column, weight, resolution, n_errors)
         values, mass = distinct(column, weight)
         if n_bins is None:
             return ColumnSpline.affine(values, mass)

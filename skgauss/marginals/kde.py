@@ -68,7 +68,7 @@ def _refined(
     return refined
 
 
-def _chosen_n_knots(column, weight, resolution, grid):
+def _chosen_n_knots(column, weight, resolution, n_errors, grid):
     """Number of the pilot's knots that is likeliest on rows held out, None for a straight line."""
     ladder = [k for k in _N_KNOTS if k * _ROWS_PER_KNOT <= weight.sum()]
     if not ladder:
@@ -78,7 +78,7 @@ def _chosen_n_knots(column, weight, resolution, grid):
         pilots = [quantile_spline(values, mass, k, resolution) for k in ladder]
         return _refined(pilots, values, mass, grid)
 
-    best = likeliest(column, weight, fit, LARGEST_GAIN)
+    best = likeliest(column, weight, fit, n_errors, LARGEST_GAIN)
     return None if best is None else ladder[best]
 
 
@@ -178,11 +178,11 @@ class KDEMarginal(BaseMarginal):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _fit_column(self, column, weight, resolution):
+    def _fit_column(self, column, weight, resolution, n_errors):
         grid = grid_for(np.inf, None if self.bandwidth == "auto" else self.bandwidth)
         n_knots = self.n_knots
         if n_knots == "auto":
-            n_knots = _chosen_n_knots(column, weight, resolution, grid)
+            n_knots = _chosen_n_knots(column, weight, resolution, n_errors, grid)
         values, mass = distinct(column, weight)
         if n_knots is None:
             pilot = ColumnSpline.affine(values, mass)

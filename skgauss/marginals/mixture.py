@@ -232,10 +232,10 @@ class MixtureMarginal(BaseMarginal):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _fit_column(self, column, weight, resolution):
+    def _fit_column(self, column, weight, resolution, n_errors):
         number = self.n_components
         if number == "auto":
-            number = _chosen_number(column, weight)
+            number = _chosen_number(column, weight, n_errors)
         values, mass = distinct(column, weight)
         if number is None:
             return _Column.affine(values, mass)
@@ -253,7 +253,7 @@ class MixtureMarginal(BaseMarginal):
         return _inverse(self.mixtures_, self.edges_, Z)
 
 
-def _chosen_number(column, weight):
+def _chosen_number(column, weight, n_errors):
     """Number of components that is likeliest on rows held out, None for a straight line."""
     ladder = [k for k in _N_COMPONENTS if k * _ROWS_PER_COMPONENT <= weight.sum()]
     if not ladder:
@@ -262,5 +262,5 @@ def _chosen_number(column, weight):
     def fit(values, mass):
         return _mixture_columns(values, mass, ladder, _TRIED)
 
-    best = likeliest(column, weight, fit, LARGEST_GAIN, _FOLDS_BELOW)
+    best = likeliest(column, weight, fit, n_errors, LARGEST_GAIN, _FOLDS_BELOW)
     return None if best is None else ladder[best]
