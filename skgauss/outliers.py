@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -12,8 +12,9 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skgauss._blas import one_blas_thread
+from skgauss._calibration import HeldOut, held_out_rows, pooled_p_values
 from skgauss._documentation import DocumentationLinkMixin
-from skgauss._scoring import EstimatorEnsemble, Scorer, by_blocks, fitted, taken, weighted_quantile
+from skgauss._scoring import EstimatorEnsemble, Scorer, fitted, taken, weighted_quantile
 from skgauss._validation import (
     HasMethods,
     Interval,
@@ -24,62 +25,25 @@ from skgauss._validation import (
     routing_enabled,
     validate_rows,
 )
-from skgauss.conformal import benjamini_hochberg, conformal_p_values
+from skgauss._version import VersionedStateMixin
+from skgauss.conformal import benjamini_hochberg
 from skgauss.content import ranked_columns, row_keys
+from skgauss.explanation import Explanation, explained
 from skgauss.kernel_ensemble import KernelEnsemble
 from skgauss.latent_ensemble import LatentEnsemble
 from skgauss.resolution import column_resolution
 from skgauss.robust import stiff_scores
-from skgauss.shapley import contributions, replaced_levels
 
-__all__ = ["DensityOutlierDetector", "Explanation"]
+__all__ = ["DensityOutlierDetector"]
 
 _N_MEMBERS = 20
 _MAX_SAMPLES = 512
-_N_FOLDS = 5
 _N_REFERENCE = 100  # training rows that explanations start from
-_N_REPLACED = 20  # of these, where any score is explained by replacing columns
-_N_ORDERS = 10
 _FENCE = 1.5  # interquartile ranges
 
 
-class Explanation(NamedTuple):
-    """Why rows score as they do.
-
-    Attributes
-    ----------
-    contributions : array of shape (n_rows, n_features)
-        What every column adds to the score, in its units; the most negative one is the first reason
-        to find a row strange.
-    baseline : float
-        Mean score of training rows; with the contributions it adds up to the score.
-    scores : array of shape (n_rows,)
-    columns : list of str
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgauss import DensityOutlierDetector
-    >>> X = np.random.default_rng(0).normal(size=(200, 3))
-    >>> X[7, 1] = 6
-    >>> explanation = DensityOutlierDetector(random_state=0).fit(X).explain(X[7:8])
-    >>> explanation.reasons(0, 1)[0][0]
-    'column 1'
-    """
-
-    contributions: np.ndarray
-    baseline: float
-    scores: np.ndarray
-    columns: list
-
-    def reasons(self, row: int, n_reasons: int = 3) -> list[tuple[str, float]]:
-        """Columns that make a row strange, the first reason first, with their contributions."""
-        order = np.argsort(self.contributions[row], kind="stable")[:n_reasons]
-        return [(self.columns[j], float(self.contributions[row, j])) for j in order]
-
-
 class DensityOutlierDetector(
-    DocumentationLinkMixin, MetaEstimatorMixin, OutlierMixin, BaseEstimator
+    DocumentationLinkMixin, VersionedStateMixin, MetaEstimatorMixin, OutlierMixin, BaseEstimator
 ):
     """Find the rows that a density holds for unlikely, with p-values and reasons.
 
@@ -289,44 +253,26 @@ class DensityOutlierDetector(
     def _fit(self, X, weight, fit_params):
         rng = numpy_generator(self.random_state)
         counted = np.ones(len(X)) if weight is None else weight
-        self.calibration_scores_ = self.calibration_weight_ = self.folds_ = None
-        held_out = np.zeros(len(X), bool)
-        if isinstance(self.calibration, str):
-            self._cross_calibrate(X, counted, fit_params, rng)
-        elif self.calibration is not None:
-            held_out = self._held_out(len(X), rng)
-        rows = np.flatnonzero(~held_out)
+        folds = held_out_rows(self.calibration, len(X), rng)
+        crossed = isinstance(self.calibration, str)
+        calibration = []
+        if crossed:
+            for out in folds:
+                rows = np.flatnonzero(~out)
+                scorer = self._fit_scorer(X, counted, rows, fit_params, rng)
+                calibration.append(HeldOut(scorer, scorer(X[out]), counted[out]))
+        fitted_to = np.ones(len(X), bool) if crossed or not folds else ~folds[0]
+        rows = np.flatnonzero(fitted_to)
         self.scorer_ = self._fit_scorer(X, counted, rows, fit_params, rng)
         scores = self.scorer_(X)
-        if held_out.any():
-            self.calibration_scores_ = scores[held_out]
-            self.calibration_weight_ = counted[held_out]
+        if folds and not crossed:
+            calibration = [HeldOut(self.scorer_, scores[~fitted_to], counted[~fitted_to])]
+        self.calibration_ = calibration
+        self.calibration_scores_ = (
+            np.concatenate([part.scores for part in calibration]) if calibration else None
+        )
         self.reference_ = self._reference(X[rows], counted[rows], rng)
         self.offset_ = self._offset(scores, counted)
-
-    def _held_out(self, n_rows, rng):
-        n_held_out = round(self.calibration * n_rows)
-        if not 0 < n_held_out < n_rows - 1:
-            raise ValueError(
-                f"calibration={self.calibration} of {n_rows} rows leaves {n_held_out} for "
-                "calibration and the others for the fit: one and two are needed at least."
-            )
-        held_out = np.zeros(n_rows, bool)
-        held_out[rng.permutation(n_rows)[:n_held_out]] = True
-        return held_out
-
-    def _cross_calibrate(self, X, weight, fit_params, rng):
-        """Fit without every fold, and score it."""
-        n_folds = min(_N_FOLDS, len(X) // 2)
-        if n_folds < 2:
-            raise ValueError(f"calibration='cross' needs at least 4 rows, got {len(X)}.")
-        fold = rng.permutation(len(X)) % n_folds
-        self.folds_ = []
-        for k in range(n_folds):
-            scorer = self._fit_scorer(X, weight, np.flatnonzero(fold != k), fit_params, rng)
-            out = fold == k
-            self.folds_.append((scorer, scorer(X[out]), weight[out]))
-        self.calibration_scores_ = np.concatenate([scores for _, scores, _ in self.folds_])
 
     def _offset(self, scores, weight):
         if self.contamination == "auto":
@@ -474,17 +420,8 @@ class DensityOutlierDetector(
                 "p_values needs rows held out of the fit: set calibration, for example to 0.3, or "
                 "to 'cross', and fit again."
             )
-        if self.folds_ is None:
-            return conformal_p_values(
-                self.score_samples(X), self.calibration_scores_, self.calibration_weight_
-            )
         X, _ = validate_rows(self, X, reset=False)
-        n_rows = sum(weight.sum() for _, _, weight in self.folds_)
-        n_stranger = np.zeros(len(X))
-        for scorer, scores, weight in self.folds_:
-            share = conformal_p_values(scorer(X), scores, weight)
-            n_stranger += share * (weight.sum() + 1) - 1
-        return (n_stranger + 1) / (n_rows + 1)
+        return pooled_p_values(self.calibration_, X)
 
     def predict_fdr(self, X: Any, alpha: float = 0.1) -> np.ndarray:
         """Tell outliers from normal rows so that few of those flagged are normal.
@@ -537,36 +474,7 @@ class DensityOutlierDetector(
         """
         check_is_fitted(self)
         X, _ = validate_rows(self, X, reset=False)
-        X = np.asarray(X, np.float64)
-        scores = self.scorer_(X)
-        exact = (
-            isinstance(self.scorer_.ensemble, KernelEnsemble) and self.criterion == "log_density"
-        )
-        attribute = self._integrated if exact else self._replaced
-        shares, baseline = attribute(X)
         names = [
             column_label(self, j).replace("column '", "").rstrip("'") for j in range(X.shape[1])
         ]
-        return Explanation(shares, baseline, scores, names)
-
-    def _integrated(self, X):
-        def levels(rows, order):
-            rest = self.scorer_.ensemble.along(rows, order)
-            return np.vstack([np.zeros(len(rows)), rest])
-
-        def attributed(rows):
-            return contributions(rows, levels, _N_ORDERS, np.random.default_rng(0))
-
-        shares = by_blocks(attributed, X, self.n_jobs)
-        typical = attributed(self.reference_).mean(axis=0)
-        return shares - typical, float(typical.sum())
-
-    def _replaced(self, X):
-        reference = self.reference_[:_N_REPLACED]
-        levels = replaced_levels(self.scorer_, reference)
-
-        def attributed(rows):
-            return contributions(rows, levels, _N_ORDERS, np.random.default_rng(0))
-
-        shares = np.concatenate([attributed(X[i : i + 64]) for i in range(0, len(X), 64)])
-        return shares, float(self.scorer_(reference).mean())
+        return explained(self.scorer_, np.asarray(X, np.float64), self.reference_, names)

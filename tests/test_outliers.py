@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skgauss import DensityOutlierDetector, GlowGaussianizer, RBIGTransformer
 from skgauss.conformal import benjamini_hochberg
 from skgauss.content import ranked_columns
+from skgauss.exceptions import InconsistentVersionWarning
 from skgauss.kernel_ensemble import KernelEnsemble
 from tests.estimators import small_table
 
@@ -126,6 +127,13 @@ def test_it_pickles_and_repeats_itself():
     np.testing.assert_array_equal(clone(model).fit(X).score_samples(X), model.score_samples(X))
     threads = clone(model).set_params(n_jobs=2).fit(X)
     np.testing.assert_allclose(threads.score_samples(X), model.score_samples(X), rtol=1e-12)
+
+
+def test_a_detector_of_another_version_is_named(monkeypatch):
+    saved = pickle.dumps(detector().fit(correlated()))
+    monkeypatch.setattr("skgauss.__version__", "99")
+    with pytest.warns(InconsistentVersionWarning, match="is loaded by skgauss 99"):
+        pickle.loads(saved)
 
 
 # What is passed along
