@@ -1,14 +1,15 @@
 """Anomaly detection beside its peers, on ADBench sets, under two protocols that are never mixed.
 
-``python benchmarks/adbench.py`` fits every detector under each protocol, writes a JSON file under
-``benchmarks/results/`` after every set and prints one table per protocol: mean ROC-AUC, average
-precision, mean rank, seconds, and a paired Wilcoxon test over sets against ours, losses included.
+``python benchmarks/adbench.py`` fits every detector under each protocol, keeps the records in
+``benchmarks/results/adbench.json`` after every set, and prints one table per protocol: mean
+ROC-AUC, average precision, mean rank, a paired Wilcoxon test over sets against ours, losses
+included, and seconds. What the file holds is not measured again; ``--print`` only makes its tables
+anew.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 import warnings
@@ -24,11 +25,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from anomaly_sets import PROTOCOLS, load_anomalies, set_names, task
-from provenance import describe
+from result_parts import ResultFile, measured_now
+from result_tables import column, table
 from skgauss import DensityOutlierDetector, GlowGaussianizer, RBIGTransformer
 
 HERE = Path(__file__).resolve().parent
 OURS = "DensityOutlierDetector"
+TITLES = {"unsupervised": "Unsupervised", "one-class": "One class"}
+RULES = {
+    "unsupervised": "fitted on all rows, which are then scored",
+    "one-class": "fitted on half of the normal rows; the rest and all anomalies are scored",
+}
 
 
 def ours(seed, **parameters):
@@ -145,37 +152,82 @@ def run(name, model, protocol, seed, args) -> dict:
     }
 
 
-def markdown(results: dict, protocol: str) -> str:
+def tables(protocol: str, records: list[dict]) -> list[dict]:
     """One protocol's table, the best first; means over sets of the means over seeds."""
-    records = [r for r in results["records"] if r["protocol"] == protocol and "error" not in r]
     sets = sorted({r["set"] for r in records})
-
-    def by_set(model, key):
-        values = [[r[key] for r in records if r["model"] == model and r["set"] == s] for s in sets]
-        return np.array([np.mean(v) if v else np.nan for v in values])
-
-    models = sorted({r["model"] for r in records})
-    auc = {m: by_set(m, "roc_auc") for m in models}
-    complete = [m for m in models if not np.isnan(auc[m]).any()]
+    models = list(dict.fromkeys(r["model"] for r in records))
+    by_model = {m: _by_set(records, m, sets) for m in models}
+    complete = {m: found for m, found in by_model.items() if len(found["roc_auc"]) == len(sets)}
     ranked = [m for m in complete if m == OURS or not m.startswith("ours,")]
-    ranks = rankdata([-auc[m] for m in ranked], axis=0).mean(axis=1)
-    rank_of = dict(zip(ranked, ranks, strict=True))
-    lines = [
-        f"{protocol}, {len(sets)} sets",
-        "",
-        "| detector | ROC-AUC | average precision | mean rank | seconds | p (Wilcoxon, ours) |",
-        "| --- | --- | --- | --- | --- | --- |",
+    ranks = rankdata([-complete[m]["roc_auc"] for m in ranked], axis=0).mean(axis=1)
+    rank_of = dict(zip(ranked, map(float, ranks), strict=True))
+    reference = complete[OURS]["roc_auc"] if OURS in complete else None
+    rows = [
+        {
+            "model": model,
+            **{measure: float(found[measure].mean()) for measure in MEASURES},
+            "rank": rank_of.get(model),
+            **_against(reference, found["roc_auc"]),
+        }
+        for model, found in complete.items()
     ]
-    for model in sorted(complete, key=lambda m: -auc[m].mean()):
-        differs = model != OURS and OURS in auc and not np.allclose(auc[model], auc[OURS])
-        p = f"{wilcoxon(auc[OURS], auc[model]).pvalue:.4f}" if differs else ""
-        rank = f"{rank_of[model]:.2f}" if model in rank_of else ""
-        precision, seconds = by_set(model, "average_precision"), by_set(model, "seconds")
-        lines.append(
-            f"| {model} | {auc[model].mean():.4f} | {precision.mean():.4f} | {rank} | "
-            f"{seconds.mean():.2f} | {p} |"
+    rows.sort(key=lambda row: -row["roc_auc"])
+    seeds = len({r["seed"] for r in records})
+    caption = (
+        f"{len(sets)} sets, {RULES[protocol]}. Means over the sets, of the means over {seeds} "
+        "seeds. The rank is among the peers and our defaults; the other rows that are ours show "
+        "what one changed parameter does. Ahead, behind and p speak of our defaults against the "
+        "row, by ROC-AUC set by set: paired Wilcoxon test, two-sided, not corrected for the "
+        "number of rows."
+    )
+    return [table(caption, COLUMNS, rows, _failures(records, complete))]
+
+
+MEASURES = ("roc_auc", "average_precision", "seconds")
+COLUMNS = [
+    column("model", "detector"),
+    column("roc_auc", "ROC-AUC", ".4f"),
+    column("average_precision", "average precision", ".4f"),
+    column("rank", "mean rank", ".2f"),
+    column("ahead", "ours ahead on", "d"),
+    column("behind", "ours behind on", "d"),
+    column("p", "p (Wilcoxon)", ".4f"),
+    column("seconds", "fit and score, s", ".2f"),
+]
+
+
+def _by_set(records, model, sets):
+    """Means over seeds of every measure, by set; sets on which the model failed are left out."""
+    found = [
+        [r for r in records if r["model"] == model and r["set"] == s and "error" not in r]
+        for s in sets
+    ]
+    return {
+        m: np.array([np.mean([r[m] for r in rows]) for rows in found if rows]) for m in MEASURES
+    }
+
+
+def _against(reference, auc):
+    """How our defaults fare against a model over the sets; nothing where these are the same."""
+    if reference is None or np.allclose(reference, auc):
+        return {}
+    ahead, behind = int((reference > auc).sum()), int((reference < auc).sum())
+    return {"ahead": ahead, "behind": behind, "p": float(wilcoxon(reference, auc).pvalue)}
+
+
+def _failures(records, complete):
+    """One line per model that failed somewhere."""
+    notes = []
+    for model in dict.fromkeys(r["model"] for r in records if "error" in r):
+        own = [r for r in records if r["model"] == model]
+        failed = [r for r in own if "error" in r]
+        where = ", ".join(sorted({r["set"] for r in failed}))
+        left = "" if model in complete else ", and is left out of the table"
+        notes.append(
+            f"{model} failed in {len(failed)} of {len(own)} fits, on {where} "
+            f"({failed[0]['error']}){left}."
         )
-    return "\n".join(lines)
+    return tuple(notes)
 
 
 def main() -> None:
@@ -188,24 +240,31 @@ def main() -> None:
     parser.add_argument("--protocols", nargs="+", default=PROTOCOLS, choices=PROTOCOLS)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "adbench.json")
-    parser.add_argument("--print", action="store_true", help="print what was measured, and end")
+    parser.add_argument(
+        "--print", action="store_true", help="make the tables anew, measure nothing"
+    )
     args = parser.parse_args()
-    results = {"records": []}
-    if args.out.exists():  # what is there already is kept, and not measured again
-        results = json.loads(args.out.read_text(encoding="utf-8"))
-    done = {(r["set"], r["model"], r["protocol"], r["seed"]) for r in results["records"]}
-    if not args.print:
-        results["provenance"] = describe()
+    results = ResultFile(args.out, TITLES)  # what is there already is kept, and not measured again
+    if args.print:
+        results.retable(tables)
+    else:
+        provenance = measured_now(())
         for seed in args.seeds:
             for name in set_names(args.data):
                 for protocol in args.protocols:
-                    for model in args.models:
-                        if (name, model, protocol, seed) not in done:
-                            results["records"].append(run(name, model, protocol, seed, args))
-                args.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+                    measure(name, protocol, seed, args, results, provenance)
                 print(seed, name, file=sys.stderr, flush=True)
-    for protocol in args.protocols:
-        print(markdown(results, protocol), end="\n\n")
+    results.show(args.protocols)
+
+
+def measure(name, protocol, seed, args, results, provenance) -> None:
+    """The models that have not been measured yet, on one set."""
+    records = results.records(protocol)
+    done = {r["model"] for r in records if (r["set"], r["seed"]) == (name, seed)}
+    new = [run(name, m, protocol, seed, args) for m in args.models if m not in done]
+    if new:
+        records = [*records, *new]
+        results.keep(protocol, provenance, tables(protocol, records), records)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """What DensityOutlierDetector promises beside its ranking, measured.
 
-``python benchmarks/outlier_laws.py`` measures, on the anomaly sets: what rescaling, shifting and
-shuffling columns do to the ranking; what contamination of the training rows costs, beside
-IsolationForest; whether p-values are valid and the false discovery rate is kept; the share of false
-alarms of ``contamination="auto"``; seconds and memory. It writes a JSON file under
-``benchmarks/results/``.
+``python benchmarks/outlier_laws.py [PART ...]`` measures, on the anomaly sets: what rescaling,
+shifting and shuffling columns do to the ranking; what contamination of the training rows costs,
+beside IsolationForest; whether p-values are valid and the false discovery rate is kept; the share
+of false alarms of ``contamination="auto"``; seconds and memory. Every part takes the place of the
+older one in ``benchmarks/results/outlier_laws.json``; ``--print`` only makes the tables anew.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -21,12 +20,18 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 from anomaly_sets import contaminated, load_anomalies, set_names
-from provenance import describe
+from result_parts import ResultFile, measured_now
+from result_tables import column, table
 from skgauss import DensityOutlierDetector
 from worker import peak_mib
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("invariance", "contamination", "p_values", "speed")
+PARTS = {
+    "invariance": "What transformed columns do to the scores",
+    "contamination": "Anomalies among the training rows",
+    "p_values": "p-values, false discoveries, false alarms",
+    "speed": "Seconds and memory",
+}
 CONTAMINATIONS = (0.0, 0.05, 0.1, 0.2)
 ALPHAS = (0.01, 0.05, 0.1)
 P_VALUE_SETS = ("22_magic.gamma", "23_mammography", "19_landsat")
@@ -85,12 +90,7 @@ def contamination(args) -> list[dict]:
                     auc = float(roc_auc_score(task.labels, -scores))
                     record = {"set": name, "seed": seed, "share": share, "model": model}
                     found.append({**record, "roc_auc": auc})
-    for model in ("ours", "IsolationForest"):
-        means = [
-            np.mean([r["roc_auc"] for r in found if r["share"] == s and r["model"] == model])
-            for s in CONTAMINATIONS
-        ]
-        print(model, dict(zip(CONTAMINATIONS, np.round(means, 4), strict=True)), file=sys.stderr)
+        print(name, file=sys.stderr, flush=True)
     return found
 
 
@@ -164,21 +164,149 @@ def speed(args) -> list[dict]:
     return found
 
 
+def tables(part: str, records: list[dict]) -> list[dict]:
+    """What is shown of a part's records."""
+    return [globals()[f"_{part}_table"](records)]
+
+
+def _invariance_table(records):
+    return table(
+        "Training rows scored by detectors fitted to transformed columns: every column rescaled by "
+        "10 to the power of a uniform number from -3 to 3 and shifted; the columns shuffled. Where "
+        "rescaled, the largest error is that of the log-density, in nats, after the constant shift "
+        'that rescaling makes. Last, criterion="latent_norm" with one column behind a sinh.',
+        [
+            column("set", "set"),
+            column("rescaled_largest_error", "rescaled, largest error", ".1e"),
+            column("rescaled_spearman", "rescaled, rank correlation", ".6f"),
+            column("permuted_spearman", "shuffled, rank correlation", ".6f"),
+            column("latent_norm_bent_spearman", "bent, rank correlation", ".4f"),
+        ],
+        records,
+    )
+
+
+def _contamination_table(records):
+    rows = [
+        {"share": share, "model": model, **_mean_auc(records, share, model)}
+        for share in sorted({r["share"] for r in records})
+        for model in dict.fromkeys(r["model"] for r in records)
+    ]
+    sets, seeds = (len({r[key] for r in records}) for key in ("set", "seed"))
+    return table(
+        f"Mean ROC-AUC over {sets} sets of the means over {seeds} seeds: the same normal training "
+        "rows with ever more anomalies among them, and the same test rows. The lowest is the mean "
+        "of the set on which it is lowest.",
+        [
+            column("share", "share of anomalies", ".0%"),
+            column("model", "detector"),
+            column("roc_auc", "ROC-AUC", ".4f"),
+            column("minus_clean", "minus that at 0 %", "+.4f"),
+            column("lowest", "lowest", ".4f"),
+            column("lowest_set", "on"),
+        ],
+        rows,
+    )
+
+
+def _mean_auc(records, share, model):
+    """Mean over the sets, its change from clean training rows, and the worst set."""
+
+    def by_set(share):
+        aucs: dict = {}
+        for r in records:
+            if (r["share"], r["model"]) == (share, model):
+                aucs.setdefault(r["set"], []).append(r["roc_auc"])
+        return {name: float(np.mean(found)) for name, found in aucs.items()}
+
+    found, clean = by_set(share), by_set(0.0)
+    mean = float(np.mean(list(found.values())))
+    lowest = min(found, key=found.__getitem__)
+    change = mean - float(np.mean(list(clean.values()))) if share else None
+    return {
+        "roc_auc": mean,
+        "minus_clean": change,
+        "lowest": found[lowest],
+        "lowest_set": lowest,
+    }
+
+
+def _p_values_table(records):
+    rows = [
+        {
+            **r,
+            "calibration": str(r["calibration"]),
+            **dict(zip(map(str, r["alphas"]), r["share_below"], strict=True)),
+            **{
+                f"{alpha} error": error
+                for alpha, error in zip(r["alphas"], r["standard_error"], strict=True)
+            },
+        }
+        for r in records
+    ]
+    alphas = records[0]["alphas"] if records else ()
+    level = records[0]["fdr_level"] if records else 0.0
+    return table(
+        "Means over 20 seeds ± their standard error: the share of held-out normal rows whose "
+        "p-value is at most alpha, which should not be above alpha; the share of false ones among "
+        f"the rows that predict_fdr flags at {level:g}, with 5 % of anomalies among the test rows; "
+        'the share of held-out normal rows that predict flags with contamination="auto".',
+        [
+            column("set", "set"),
+            column("calibration", "calibration"),
+            column("n_calibration", "its rows", ",d"),
+            *(
+                column(str(alpha), f"p at most {alpha:g}", ".4f", f"{alpha} error")
+                for alpha in alphas
+            ),
+            column("fdr", "false discoveries", ".4f", "fdr_standard_error"),
+            column("auto_false_alarms", "false alarms", ".4f"),
+        ],
+        rows,
+    )
+
+
+def _speed_table(records):
+    return table(
+        "Correlated Gaussian rows: 20 columns, fitted and scored; and 10 columns in float32, "
+        "scored by a detector fitted to 10,000 of them. Memory is what scoring adds to the peak of "
+        "the process.",
+        [
+            column("rows", "rows scored", ",d"),
+            column("n_jobs", "n_jobs", "d"),
+            column("fit_seconds", "fit, s", ".2f"),
+            column("score_seconds", "score, s", ".2f"),
+            column("peak_mib_more", "memory, MiB", ".0f"),
+        ],
+        records,
+    )
+
+
 def main() -> None:
-    """Run, keep."""
+    """Run, keep, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
     parser.add_argument("--data", type=Path, default=None, help="the .npz files")
     parser.add_argument("--rows", type=int, default=3000, help="largest number of rows of a set")
     parser.add_argument("--seeds", type=int, default=3, help="of the contamination")
     parser.add_argument("--fdr", type=float, default=0.1)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "outlier_laws.json")
+    parser.add_argument(
+        "--print", action="store_true", help="make the tables anew, measure nothing"
+    )
     args = parser.parse_args()
-    results = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
-    results["provenance"] = describe()
-    for part in args.parts:
-        results[part] = globals()[part](args)
-        args.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    unknown = set(args.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; accepted: {', '.join(PARTS)}")
+    names = args.parts or list(PARTS)
+    results = ResultFile(args.out, PARTS)
+    if args.print:
+        results.retable(tables)
+    else:
+        for name in names:
+            provenance, records = measured_now(PARTS, name), globals()[name](args)
+            results.keep(name, provenance, tables(name, records), records)
+    results.show(names)
 
 
 if __name__ == "__main__":

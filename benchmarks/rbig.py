@@ -14,8 +14,6 @@ every part down to see that it runs, and keeps nothing.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -25,8 +23,7 @@ import rbig_gaussian
 import rbig_quality
 import rbig_speed
 from datasets import SETS, default_data_dir
-from provenance import describe
-from result_tables import cells
+from result_parts import ResultFile, measured_now
 
 HERE = Path(__file__).resolve().parent
 
@@ -68,38 +65,17 @@ def arguments() -> argparse.Namespace:
     return args
 
 
-def markdown(tables: list[dict]) -> str:
-    """The tables of a part, for a terminal."""
-    lines = []
-    for table in tables:
-        header, *rows = cells(table)
-        rows = [header, ["---"] * len(header), *rows]
-        lines += ["", table["caption"], "", *("| " + " | ".join(row) + " |" for row in rows)]
-    return "\n".join(lines)
-
-
-def provenance(name: str) -> dict:
-    """Where and when a part is measured, how, and how busy the machine is before."""
-    options = [word for word in sys.argv[1:] if word not in PARTS]
-    command = " ".join(["python benchmarks/rbig.py", name, *options])
-    return {**describe(), "command": command, "load_average": round(os.getloadavg()[0], 1)}
-
-
 def main() -> None:
     """Run, keep, print."""
     args = arguments()
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch, "rbig.json") if args.quick else args.out
-        kept = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"parts": {}}
-        out.parent.mkdir(parents=True, exist_ok=True)
+        results = ResultFile(out, {name: title for name, (title, _) in PARTS.items()})
         for name in args.parts:
-            title, run = PARTS[name]
-            part = {"title": title, "provenance": provenance(name), "tables": []}
-            for part["tables"] in run(args):
-                kept["parts"] = {k: part if k == name else kept["parts"].get(k) for k in PARTS}
-                kept["parts"] = {k: v for k, v in kept["parts"].items() if v is not None}
-                out.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-            print(f"\n{title}\n{markdown(part['tables'])}", flush=True)
+            provenance = measured_now(PARTS, name)
+            for tables in PARTS[name][1](args):
+                results.keep(name, provenance, tables)
+            results.show([name])
     if not args.quick:
         print(f"\nWritten to {args.out}", file=sys.stderr)
 

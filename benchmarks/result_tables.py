@@ -6,7 +6,8 @@ from __future__ import annotations
 def column(key: str, heading: str, form: str = "", error: str | None = None) -> dict:
     """A column: which entry of a record, under which heading with its unit, formatted how.
 
-    `form` is a format specification; `error` names the entry that is shown behind a plus-minus.
+    `form` is a format specification; `error` names the entry that is shown behind a plus-minus, in
+    the same format without its sign.
     """
     return {"key": key, "heading": heading, "form": form, "error": error}
 
@@ -32,4 +33,4 @@ def _cell(record, column):
         return ""
     told = format(record[column["key"]], column["form"])
     error = record.get(column["error"])
-    return told if error is None else f"{told} ± {error:.3f}"
+    return told if error is None else f"{told} ± {format(error, column['form'].lstrip('+'))}"

@@ -28,7 +28,12 @@ MODELS = {
     "rbig_auto": 'RBIGTransformer, head="auto"',
     "gaussian": "one Gaussian",
 }
-TITLES = {"rbig": "RBIGTransformer"}
+TITLES = {
+    "adbench": "Anomaly detection",
+    "information": "Information measures",
+    "outlier_laws": "What DensityOutlierDetector promises",
+    "rbig": "RBIGTransformer",
+}
 DENSITY_COLUMNS = {
     "set": "table",
     "model": "model",

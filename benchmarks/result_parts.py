@@ -1,0 +1,81 @@
+"""Result files in parts: each has a title, a provenance of its own, and the tables that are shown.
+
+Where a part also keeps its raw records, its tables are a function of these: ``ResultFile.retable``
+makes them anew, without measuring.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from provenance import describe
+from result_tables import cells
+
+
+class ResultFile:
+    """The parts of one result file, in the order of their titles; written after every change.
+
+    Parameters
+    ----------
+    path : Path
+        Read if it exists.
+    titles : dict of str to str
+        Title of every part that the file may hold, by its name.
+    """
+
+    def __init__(self, path: Path, titles: Mapping[str, str]):
+        self.path, self.titles = path, titles
+        self.parts: dict = {}
+        if path.exists():
+            self.parts = json.loads(path.read_text(encoding="utf-8"))["parts"]
+
+    def records(self, name: str) -> list[dict]:
+        """Raw records of a part, none where it has not been measured."""
+        return self.parts.get(name, {}).get("records", [])
+
+    def keep(self, name: str, provenance: dict, tables: list, records: list | None = None) -> None:
+        """Put a part in its place, instead of an older one, and write the file."""
+        part = {"title": self.titles[name], "provenance": provenance, "tables": tables}
+        self.parts[name] = part if records is None else {**part, "records": records}
+        ordered = {key: self.parts[key] for key in self.titles if key in self.parts}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps({"parts": ordered}, indent=1) + "\n", encoding="utf-8")
+
+    def retable(self, tables: Callable[[str, list[dict]], list]) -> None:
+        """Make the tables of every part from its records, ``tables(name, records)``."""
+        for name, part in list(self.parts.items()):
+            records = part["records"]
+            self.keep(name, part["provenance"], tables(name, records), records)
+
+    def show(self, names: Iterable[str]) -> None:
+        """Print parts for a terminal, as markdown."""
+        for name in names:
+            if name in self.parts:
+                part = self.parts[name]
+                print(f"\n{part['title']}\n{markdown(part['tables'])}", flush=True)
+
+
+def markdown(tables: list[dict]) -> str:
+    """The tables of a part."""
+    lines = []
+    for table in tables:
+        header, *rows = cells(table)
+        rows = [header, ["---"] * len(header), *rows]
+        lines += ["", table["caption"], "", *("| " + " | ".join(row) + " |" for row in rows)]
+        lines += ["", *(f"- {note}" for note in table["notes"])] if table["notes"] else []
+    return "\n".join(lines)
+
+
+def measured_now(names: Iterable[str], name: str = "") -> dict:
+    """Provenance of what this process is about to measure, the load of the machine included.
+
+    ``name`` is the part of ``names``, positional arguments of the command, that is to be measured.
+    """
+    options = [word for word in sys.argv[1:] if word not in set(names)]
+    script = f"benchmarks/{Path(sys.argv[0]).name}"
+    command = " ".join(["python", script, *([name] if name else []), *options])
+    return {**describe(), "command": command, "load_average": round(os.getloadavg()[0], 1)}
