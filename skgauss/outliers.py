@@ -32,11 +32,11 @@ from skgauss.explanation import Explanation, explained
 from skgauss.kernel_ensemble import KernelEnsemble
 from skgauss.latent_ensemble import LatentEnsemble
 from skgauss.resolution import column_resolution
-from skgauss.robust import stiff_scores
+from skgauss.robust import central_rows
 
 __all__ = ["DensityOutlierDetector"]
 
-_N_MEMBERS = 20
+_N_MEMBERS = 10
 _MAX_SAMPLES = 512
 _N_REFERENCE = 100  # training rows that explanations start from
 _FENCE = 1.5  # interquartile ranges
@@ -137,7 +137,7 @@ class DensityOutlierDetector(
         "criterion": [StrOptions({"log_density", "latent_norm", "typicality"})],
         "n_estimators": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_samples": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "trim": [Interval(Real, 0, 0.5, closed="both")],
+        "trim": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="both")],
         "calibration": [StrOptions({"cross"}), Interval(Real, 0, 1, closed="neither"), None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -152,7 +152,7 @@ class DensityOutlierDetector(
         criterion="log_density",
         n_estimators="auto",
         max_samples="auto",
-        trim=0.0,
+        trim="auto",
         calibration=None,
         n_jobs=None,
         random_state=None,
@@ -303,20 +303,17 @@ class DensityOutlierDetector(
 
     def _fit_default(self, X, weight, rng):
         Y, weight = ranked_columns(X, weight, int(rng.integers(2**63)))
-        kept = None
-        if self.trim:
-            strange = stiff_scores(Y, weight)
-            kept = strange >= weighted_quantile(strange, weight, self.trim)
-        kind = LatentEnsemble if self.criterion == "latent_norm" else KernelEnsemble
         n_members = self._size(self.n_estimators, _N_MEMBERS)
         max_samples = self._size(self.max_samples, _MAX_SAMPLES)
         with one_blas_thread():
-            return kind(Y, weight, n_members, max_samples, rng, kept)
+            if self.criterion != "latent_norm":
+                return KernelEnsemble(Y, weight, n_members, max_samples, rng, self.trim)
+            kept = None if self.trim == "auto" else central_rows(Y, weight, self.trim)
+            return LatentEnsemble(Y, weight, n_members, max_samples, rng, kept)
 
     def _fit_clones(self, X, rows, weight, fit_params, rng):
-        if self.trim:
-            strange = stiff_scores(X[rows].T, weight[rows])
-            rows = rows[strange >= weighted_quantile(strange, weight[rows], self.trim)]
+        if self.trim != "auto":
+            rows = rows[central_rows(X[rows].T, weight[rows], self.trim)]
         n_members = self._size(self.n_estimators, 1)
         size = min(self._size(self.max_samples, len(rows)), len(rows))
         params = self.estimator.get_params(deep=False)
