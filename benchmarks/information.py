@@ -124,8 +124,8 @@ def tables(measure: str, records: list[dict]) -> list[dict]:
         nearer = sum(row["nearer"] == "KSG" for row in scalar)
         ksg = [column("KSG_error", "error of KSG", "+.4f"), column("nearer", "nearer")]
         caption = (
-            "Two single columns beside scikit-learn's KSG, mutual_info_regression with its "
-            f"defaults, on the same rows. KSG is nearer the truth in {nearer} of the "
+            "Single columns, beside scikit-learn's KSG (mutual_info_regression with its "
+            f"defaults) on the same rows. KSG is nearer the truth in {nearer} of the "
             f"{len(scalar)} lines."
         )
         beside = [table(caption, [*columns, *ksg, *held, seconds], scalar)]
@@ -137,11 +137,10 @@ def tables(measure: str, records: list[dict]) -> list[dict]:
 def _caption(rows):
     within = sum(row["within"] for row in rows)
     return (
-        f"Defaults, in nats: {within} of {len(rows)} lines are within the tolerance, "
-        f"{MIN_TOLERANCE:g} nats or {RELATIVE_TOLERANCE:.0%} of the truth, whichever is larger, in "
-        "the mean over the seeds. The estimate and its error are such means, and so is the "
-        "standard error beside the estimate, which the function itself returns; the worst error "
-        "is that of one seed."
+        f"In nats, by the defaults: {within} of {len(rows)} lines are within {MIN_TOLERANCE:g} "
+        f"nats or {RELATIVE_TOLERANCE:.0%} of the truth, whichever is larger. Means over the "
+        "seeds: of the estimate, of the standard error that comes with it, of the error; the "
+        "worst error is that of one seed."
     )
 
 

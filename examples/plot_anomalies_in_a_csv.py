@@ -21,7 +21,7 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from skgauss import GlowGaussianizer
+from skgauss import DensityOutlierDetector, GlowGaussianizer
 
 # %%
 # A file
@@ -58,14 +58,14 @@ parcels.to_csv(path, index=False)
 table = pd.read_csv(path)
 print(table.head().to_string())
 try:
-    GlowGaussianizer().fit(table)
+    DensityOutlierDetector().fit(table)
 except ValueError as error:
     print(f"\nValueError: {error}")
 
 # %%
 # The message names the columns, and gives a line that works. Its selector of columns may as well
-# look for everything that is no number; `set_output` keeps the names, so that later messages
-# name columns too.
+# look for everything that is no number; `set_output` keeps the names, so that later messages, and
+# reasons, name columns too.
 
 text = make_pipeline(SimpleImputer(strategy="most_frequent"), OrdinalEncoder())
 prepare = make_column_transformer(
@@ -73,15 +73,24 @@ prepare = make_column_transformer(
     remainder=SimpleImputer(strategy="median"),
     verbose_feature_names_out=False,
 )
-model = make_pipeline(prepare, GlowGaussianizer(dequantize=True, random_state=0))
-model.set_output(transform="pandas")
+prepare.set_output(transform="pandas")
+model = make_pipeline(prepare, DensityOutlierDetector(random_state=0))
 
-log_density = model.fit(table).score_samples(table)
-print(table.assign(log_density=log_density.round(1)).nsmallest(10, "log_density").to_string())
+score = model.fit(table).score_samples(table)
+strangest = table.assign(score=score.round(1)).nsmallest(10, "score")
+print(strangest.to_string())
 
 # %%
-# The pipeline, and its flow, as a notebook shows them: the question mark leads to the page of the
-# estimator.
+# Which two columns take most from the score of each, in nats:
+
+why = model[-1].explain(prepare.transform(strangest))
+for place, row in enumerate(strangest.index):
+    reasons = [f"{name} {share:+.1f}" for name, share in why.reasons(place, 2)]
+    print(f"{row:5}: {', '.join(reasons)}")
+
+# %%
+# The pipeline, and its detector, as a notebook shows them: the question mark leads to the page of
+# the estimator.
 
 model
 
@@ -89,32 +98,33 @@ model
 # The coordinates matter
 # ----------------------
 #
-# Heavy parcels are among the least likely rows, and rightly so: they are few, and spread over a
-# wide range of kilograms. A density ranks rows in the coordinates of the table. Weights and prices
-# vary by factors rather than by amounts, so their logarithms are the better coordinates here, and
-# the same pipeline ranks the rows of that table in another way.
+# A density ranks rows in the coordinates of the table, in which heavy parcels are unlikely: they
+# are few, and spread over a wide range of kilograms. Weights and prices vary by factors rather than
+# by amounts, so their logarithms are the better coordinates here, and the same pipeline ranks the
+# rows of that table in another way.
 
 in_logs = table.assign(kilograms=np.log(table["kilograms"]), price=np.log(table["price"]))
-log_density_in_logs = model.fit(in_logs).score_samples(in_logs)
-shown = table.assign(log_density=log_density_in_logs.round(1))
-print(shown.nsmallest(10, "log_density").to_string())
+score_in_logs = model.fit(in_logs).score_samples(in_logs)
+print(table.assign(score=score_in_logs.round(1)).nsmallest(10, "score").to_string())
 
 # %%
 # How many of the planted rows come out?
 # --------------------------------------
 #
-# Among as many rows as were planted, by the two densities, and by what else one would try:
-# scikit-learn's isolation forest and local outlier factor on the same columns (the latter
-# standardised), and the largest distance of a column from its median in robust standard
-# deviations, which looks at one column at a time.
+# Among as many rows as were planted, by the two scores, and by what else one would try: the
+# log-density of a trained flow, scikit-learn's isolation forest and local outlier factor on the
+# same columns (the latter standardised), and the largest distance of a column from its median in
+# robust standard deviations, which looks at one column at a time.
 
 prepared = prepare.fit(in_logs).transform(in_logs)
 spread = (prepared.quantile(0.75) - prepared.quantile(0.25)) / 1.349
 distances = ((prepared - prepared.median()).abs() / spread).drop(columns="service")
 factor = LocalOutlierFactor().fit(StandardScaler().fit_transform(prepared))
+flow = GlowGaussianizer(dequantize=True, random_state=0).fit(prepared)
 rankings = {
-    "GlowGaussianizer, the table": log_density,
-    "GlowGaussianizer, logarithms": log_density_in_logs,
+    "DensityOutlierDetector, the table": score,
+    "DensityOutlierDetector, logarithms": score_in_logs,
+    "GlowGaussianizer, logarithms": flow.score_samples(prepared),
     "IsolationForest, logarithms": IsolationForest(random_state=0)
     .fit(prepared)
     .score_samples(prepared),
@@ -124,21 +134,21 @@ rankings = {
 print(f"planted rows among the {n_planted} that rank lowest")
 for name, ranking in rankings.items():
     lowest = np.argsort(ranking, kind="stable")[:n_planted]
-    print(f"  {name:<32} {np.isin(lowest, planted).sum():3d} of {n_planted}")
+    print(f"  {name:<35} {np.isin(lowest, planted).sum():3d} of {n_planted}")
 
 # %%
 # The planted rows break a relation that all others keep. A method that compares each row with its
 # neighbours is made for just that; a density also calls the rows unlikely that keep every relation
 # and are merely extreme. Which of the two is an anomaly, only the question tells.
 
-lowest = np.argsort(log_density_in_logs, kind="stable")[:n_planted]
+lowest = np.argsort(score_in_logs, kind="stable")[:n_planted]
 figure, axis = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
 axis.scatter(table["kilograms"], table["price"], s=8, color="0.6", linewidths=0, label="rows")
 for rows, label, style in (
     (planted, "planted", {"s": 16, "marker": "s", "color": "#0072B2", "linewidths": 0}),
     (
         lowest,
-        "20 least likely",
+        "20 lowest scores",
         {"s": 70, "facecolors": "none", "edgecolors": "#D55E00", "linewidths": 1.3},
     ),
 ):

@@ -363,8 +363,8 @@ def mutual_information(
     See Also
     --------
     sklearn.feature_selection.mutual_info_regression : One column against one target, by nearest
-        neighbours [1]_. It is nearer to the truth where structure is fine, and biased where the
-        information is large or the columns are many.
+        neighbours [1]_. It is nearer to the truth at sharp edges, and where structure is fine and
+        rows are few.
 
     Notes
     -----

@@ -53,6 +53,7 @@ PROJECTS = {
             "sklearn.compose.make_column_transformer sklearn.datasets.fetch_california_housing "
             "sklearn.datasets.load_breast_cancer sklearn.datasets.load_iris "
             "sklearn.datasets.load_wine sklearn.datasets.make_moons "
+            "sklearn.feature_selection.mutual_info_regression "
             "sklearn.model_selection.cross_val_score sklearn.model_selection.cross_validate "
             "sklearn.model_selection.train_test_split sklearn.pipeline.make_pipeline "
             "sklearn.set_config"

@@ -147,8 +147,8 @@ class HistogramMarginal(BaseMarginal):
     >>> from skgauss.marginals import HistogramMarginal
     >>> X = np.random.default_rng(0).uniform(size=(2000, 1))
     >>> marginal = HistogramMarginal(random_state=0).fit(X)
-    >>> round(float(np.exp(marginal.score_samples([[0.5]]))[0]), 1)
-    1.0
+    >>> bool(abs(np.exp(marginal.score_samples([[0.5]]))[0] - 1) < 0.15)  # the density is 1
+    True
     >>> bool(np.allclose(marginal.inverse_transform(marginal.transform(X)), X))
     True
     """

@@ -68,7 +68,7 @@ def quantile_spline(
     >>> from skgauss.marginals.spline import quantile_spline
     >>> values = np.linspace(-1, 1, 1000)
     >>> spline = quantile_spline(values, np.ones(1000), 5, 0.0)
-    >>> (spline.x + 0.0).round(2).tolist(), (spline.z + 0.0).round(2).tolist()
+    >>> (spline.x.round(2) + 0.0).tolist(), (spline.z.round(2) + 0.0).tolist()
     ([-0.99, -0.8, 0.0, 0.8, 0.99], [-2.58, -1.29, 0.0, 1.29, 2.58])
     """
     if values[-1] - values[0] < CONSTANT:
