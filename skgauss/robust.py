@@ -39,8 +39,8 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
     --------
     >>> import numpy as np
     >>> from skgauss.robust import central_rows
-    >>> Y = np.random.default_rng(0).normal(size=(2, 300))
-    >>> Y[:, :30] += 9
+    >>> Y = np.random.default_rng(0).normal(size=(5, 300))
+    >>> Y[:, :30] += 12
     >>> central = central_rows(Y, np.ones(300), "auto")
     >>> bool(central[:30].any()), bool(central[30:].mean() > 0.95)
     (False, True)
