@@ -397,9 +397,10 @@ class DensityOutlierDetector(
         must therefore be normal ones; among contaminated rows, p-values are too large rather than
         too small. It says nothing of rows that were in the fit.
 
-        With "cross" every row has a say, compared by a model that has not seen it; the guarantee is
-        then ``2 alpha + (1 - K / n) / (K + 1)`` at most, with K = 5 folds, in place of alpha, and
-        in practice close to alpha.
+        With "cross" every row has a say, compared by a model that has not seen it. With K = 5 folds
+        of n rows the probability is then at most ``2 alpha + 2 (1 - alpha) (K - 1) / (n + K)``; in
+        practice it is close to alpha and rather below, since models that disagree about a row
+        outvote each other.
 
         Parameters
         ----------
@@ -418,9 +419,8 @@ class DensityOutlierDetector(
         ----------
         Bates et al. (2023), see `skgauss.conformal.conformal_p_values`; for "cross", Vovk (2015),
         Cross-conformal predictors, Annals of Mathematics and Artificial Intelligence 74,
-        doi:10.1007/s10472-013-9368-4, and Barber, Candes, Ramdas & Tibshirani (2021), Predictive
-        inference with the jackknife+, Annals of Statistics 49(1), doi:10.1214/20-AOS1965, theorem
-        4.
+        doi:10.1007/s10472-013-9368-4, and Gasparin & Ramdas (2025), Improving the statistical
+        efficiency of cross-conformal prediction, arXiv:2503.01495, for the bound.
         """
         check_is_fitted(self)
         if self.calibration_scores_ is None:
