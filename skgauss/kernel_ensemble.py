@@ -199,7 +199,7 @@ class KernelEnsemble:
         Y_few, few = Y[:, :_MARGIN_ROWS], weight[:_MARGIN_ROWS]
         central = central_rows(Y_few, few, trim)
         self.coarse = _smooth_margin(Y_few, few, _COARSE_KNOTS)
-        self.fine = _smooth_margin(Y_few[:, central], few[central], "auto")
+        self.fine = _smooth_margin(_central_columns(Y_few, few, central), few[central], "auto")
         n_rows = max(round(weight.sum()), len(weight))
         size = min(max_samples, max(1, math.ceil(_SHARE * n_rows)))
         stiffness = 1 + _STIFF_ROWS / n_rows
@@ -265,6 +265,24 @@ class KernelEnsemble:
         return self.coarse.forward(X)[0]
 
 
+def _central_columns(Y, weight, central):
+    """The central rows' columns; one that is constant there alone is spread like an atom.
+
+    Its other values all lie in rows left out, and are strange; how far from the constant they are
+    is told in standard deviations of all rows.
+    """
+    kept = Y[:, central]
+    for j in np.flatnonzero((np.ptp(kept, axis=1) == 0) & (np.ptp(Y, axis=1) > 0)):
+        width = _ATOM_WIDTH * math.sqrt(np.cov(Y[j], aweights=weight))
+        kept[j] += width * _evenly(kept.shape[1])
+    return kept
+
+
+def _evenly(n):
+    """Numbers that fill the interval from -0.5 to 0.5."""
+    return (np.arange(n) * _GOLDEN_RATIO) % 1 - 0.5
+
+
 def _smooth_margin(Y, weight, n_knots):
     Y, weight = _spread_atoms(Y, weight)
     return _Margin.fit(Y, weight, n_knots)
@@ -287,7 +305,7 @@ def _spread_atoms(Y, weight):
         width = _ATOM_WIDTH * math.sqrt(np.cov(Y[j], aweights=weight))
         for value in _atoms(Y[j], weight, total):
             rows = np.flatnonzero(Y[j] == value)
-            Y[j, rows] += width * ((np.arange(len(rows)) * _GOLDEN_RATIO) % 1 - 0.5)
+            Y[j, rows] += width * _evenly(len(rows))
     return Y, weight
 
 

@@ -226,6 +226,19 @@ def test_the_ranking_does_not_depend_on_units_nor_on_the_order_of_columns(load):
     assert spearmanr(shuffled, scores)[0] > 0.99
 
 
+def test_units_do_not_matter_where_a_column_varies_in_rows_left_out_only():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 4))
+    X[:60, :3] += 15
+    X[:, 3] = np.where(np.arange(600) < 60, rng.exponential(size=600), 0.0)
+    Y, weight = ranked_columns(X, None, 0)
+    assert np.ptp(Y[3, central_rows(Y, weight, "auto")]) == 0
+    scores = detector().fit(X).score_samples(X)
+    moved = X * [1.0, 1.0, 1.0, 1e3]
+    change = detector().fit(moved).score_samples(moved) - scores
+    assert np.ptp(change) < 1e-6
+
+
 def test_the_latent_norm_hardly_changes_under_increasing_maps_of_columns():
     X = load_breast_cancer().data
     scores = detector(criterion="latent_norm").fit(X).score_samples(X)
