@@ -111,7 +111,7 @@ def detectors(seed: int) -> dict:
         "ours, RBIG inside": ours(seed, estimator=RBIGTransformer()),
         "ours, Glow inside": ours(seed, estimator=GlowGaussianizer()),
         "ours, latent norm": ours(seed, criterion="latent_norm"),
-        "ours, trim=0.2": ours(seed, trim=0.2),
+        "ours, trim=0": ours(seed, trim=0.0),
         "ours, max_samples=128": ours(seed, max_samples=128),
         "ours, max_samples=2048": ours(seed, max_samples=2048),
         "IsolationForest": sklearn_detector(IsolationForest(random_state=seed)),

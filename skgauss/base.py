@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import Any, Self
@@ -19,12 +18,11 @@ from sklearn.base import (
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-import skgauss
 from skgauss._blas import one_blas_thread
 from skgauss._documentation import DocumentationLinkMixin
 from skgauss._validation import all_or_nothing, numpy_generator, validate_latents, validate_rows
+from skgauss._version import VersionedStateMixin
 from skgauss.diagnosis import Diagnosis, diagnose
-from skgauss.exceptions import InconsistentVersionWarning
 
 __all__ = ["BaseGaussianizer"]
 
@@ -40,6 +38,7 @@ def _evaluate(function, X, block_size):
 
 class BaseGaussianizer(
     DocumentationLinkMixin,
+    VersionedStateMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     DensityMixin,
@@ -289,18 +288,3 @@ class BaseGaussianizer(
         if widen:
             low, high = np.minimum(low, self.data_min_), np.maximum(high, self.data_max_)
         self.data_min_, self.data_max_ = low, high
-
-    def __getstate__(self):
-        return {**super().__getstate__(), "_skgauss_version": skgauss.__version__}
-
-    def __setstate__(self, state):
-        version = state.pop("_skgauss_version", None)
-        if version != skgauss.__version__:
-            warnings.warn(
-                f"This {type(self).__name__} was saved by skgauss {version} and is loaded by "
-                f"skgauss {skgauss.__version__}: its results may differ. Fit it again, or "
-                "install the version that saved it.",
-                InconsistentVersionWarning,
-                stacklevel=2,
-            )
-        super().__setstate__(state)

@@ -10,7 +10,8 @@ coarse one of four knots, which takes scale and skewness out of a column and lea
 modes in; and ``k_m`` a kernel density of member m, a subsample of a few hundred rows of these
 latents. A cluster of anomalies thins out in a small subsample, the bulk does not. Every kernel has
 a width of its own, the geometric mean of the distance to its nearest neighbour and the median of
-these.
+these; its square is multiplied by ``1 + 500 / n`` in a table of n rows. Few rows are thus fitted
+stiffly: they cannot tell a small mode from a few anomalies.
 
 Removing columns from a kernel density of products is exact, so that of any subset of columns the
 log-density costs what that of all does: what `skgauss.shapley` needs.
@@ -33,6 +34,7 @@ import numpy as np
 from skgauss.content import draw_rows, row_keys
 from skgauss.marginals import SplineMarginal
 from skgauss.resolution import column_resolution
+from skgauss.robust import central_rows
 from skgauss.spline import tailed_forward
 
 __all__ = ["KernelEnsemble", "KernelMember"]
@@ -46,7 +48,7 @@ _ATOM = 0.02  # share of the rows that makes a repeated value an atom
 _ATOM_WIDTH = 0.1  # standard deviations that an atom in a continuous column is spread over
 _ATOM_PIECES = 64
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # whose multiples fill an interval evenly
-_SIZE_RANGE = 16  # the largest member's rows over the smallest one's
+_STIFF_ROWS = 500  # a table of so many rows has kernels of twice the variance
 
 
 class KernelMember(NamedTuple):
@@ -81,8 +83,10 @@ class KernelMember(NamedTuple):
     keys: np.ndarray
 
     @classmethod
-    def of(cls, Z: np.ndarray, counts: np.ndarray, keys: np.ndarray) -> Self:
-        """Put a kernel on every row."""
+    def of(
+        cls, Z: np.ndarray, counts: np.ndarray, keys: np.ndarray, stiffness: float = 1.0
+    ) -> Self:
+        """Put a kernel on every row; `stiffness` multiplies the squared widths."""
         order = np.argsort(keys)
         Z, counts, keys = Z[order], counts[order].astype(np.float64), keys[order]
         squares = _squares(Z)
@@ -90,7 +94,7 @@ class KernelMember(NamedTuple):
         nearest = np.sqrt(squares.min(axis=1))
         nearest[counts > 1] = 0.0
         nearest = _FLOOR + np.where(np.isfinite(nearest), nearest, 1.0)
-        variance = nearest * np.median(nearest) / Z.shape[1]
+        variance = stiffness * nearest * np.median(nearest) / Z.shape[1]
         return cls(Z, variance, counts, keys)
 
     def own(self, keys: np.ndarray) -> np.ndarray:
@@ -168,11 +172,11 @@ class KernelEnsemble:
     weight : array of shape (n_distinct,)
         Frequencies.
     n_members, max_samples : int
-        Number of subsamples, and rows in the largest; the smallest has a sixteenth of them, the
-        others lie between in equal proportions, and none has more than 80 % of all rows.
+        Number of subsamples, and rows in each; at most 80 % of all.
     rng : numpy.random.Generator
-    kept : array of bool of shape (n_distinct,), default=None
-        Rows that subsamples are drawn from.
+    trim : float or "auto", default="auto"
+        Rows that the fine margins do without, see `skgauss.robust.central_rows`; subsamples are
+        drawn from all rows.
 
     Attributes
     ----------
@@ -191,22 +195,21 @@ class KernelEnsemble:
     True
     """
 
-    def __init__(self, Y, weight, n_members, max_samples, rng, kept=None):
-        few = slice(None, _MARGIN_ROWS)
-        Y_smooth, smooth_weight = _spread_atoms(Y[:, few], weight[few])
-        self.fine = _Margin.fit(Y_smooth, smooth_weight, "auto")
-        self.coarse = _Margin.fit(Y_smooth, smooth_weight, _COARSE_KNOTS)
-        weight = weight if kept is None else np.where(kept, weight, 0.0)
-        n_rows = max(round(weight.sum()), int(np.count_nonzero(weight)))
-        most = max(1, math.ceil(_SHARE * n_rows))
-        sizes = np.geomspace(max_samples, max(max_samples / _SIZE_RANGE, 1), n_members)
+    def __init__(self, Y, weight, n_members, max_samples, rng, trim="auto"):
+        Y_few, few = Y[:, :_MARGIN_ROWS], weight[:_MARGIN_ROWS]
+        central = central_rows(Y_few, few, trim)
+        self.coarse = _smooth_margin(Y_few, few, _COARSE_KNOTS)
+        self.fine = _smooth_margin(_central_columns(Y_few, few, central), few[central], "auto")
+        n_rows = max(round(weight.sum()), len(weight))
+        size = min(max_samples, max(1, math.ceil(_SHARE * n_rows)))
+        stiffness = 1 + _STIFF_ROWS / n_rows
         self.members = []
-        for size in sizes:
-            counts = draw_rows(weight, min(round(size), most), rng)
+        for _ in range(n_members):
+            counts = draw_rows(weight, size, rng)
             rows = np.flatnonzero(counts)
             X = np.ascontiguousarray(Y[:, rows].T)
-            member = KernelMember.of(self.coarse.forward(X)[0], counts[rows], row_keys(X))
-            self.members.append(member)
+            latents = self.coarse.forward(X)[0]
+            self.members.append(KernelMember.of(latents, counts[rows], row_keys(X), stiffness))
 
     def _margins(self, X):
         """Coarse latents, and of every column what it adds besides its dependence."""
@@ -262,6 +265,29 @@ class KernelEnsemble:
         return self.coarse.forward(X)[0]
 
 
+def _central_columns(Y, weight, central):
+    """The central rows' columns; one that is constant there alone is spread like an atom.
+
+    Its other values all lie in rows left out, and are strange; how far from the constant they are
+    is told in standard deviations of all rows.
+    """
+    kept = Y[:, central]
+    for j in np.flatnonzero((np.ptp(kept, axis=1) == 0) & (np.ptp(Y, axis=1) > 0)):
+        width = _ATOM_WIDTH * math.sqrt(np.cov(Y[j], aweights=weight))
+        kept[j] += width * _evenly(kept.shape[1])
+    return kept
+
+
+def _evenly(n):
+    """Numbers that fill the interval from -0.5 to 0.5."""
+    return (np.arange(n) * _GOLDEN_RATIO) % 1 - 0.5
+
+
+def _smooth_margin(Y, weight, n_knots):
+    Y, weight = _spread_atoms(Y, weight)
+    return _Margin.fit(Y, weight, n_knots)
+
+
 def _spread_atoms(Y, weight):
     """Columns in which no value that repeats within a continuous column is a spike.
 
@@ -279,7 +305,7 @@ def _spread_atoms(Y, weight):
         width = _ATOM_WIDTH * math.sqrt(np.cov(Y[j], aweights=weight))
         for value in _atoms(Y[j], weight, total):
             rows = np.flatnonzero(Y[j] == value)
-            Y[j, rows] += width * ((np.arange(len(rows)) * _GOLDEN_RATIO) % 1 - 0.5)
+            Y[j, rows] += width * _evenly(len(rows))
     return Y, weight
 
 

@@ -4,13 +4,55 @@ from __future__ import annotations
 
 import numpy as np
 
+from skgauss._scoring import weighted_quantile
 from skgauss.marginals import SplineMarginal
 from skgauss.moments import Moments
 
-__all__ = ["stiff_scores"]
+__all__ = ["central_rows", "stiff_scores"]
 
 _KEPT = 0.75
 _N_STEPS = 4
+_FENCE = 3.0  # interquartile ranges: "far out"
+_MOST = 0.25  # of the rows are dropped
+
+
+def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.ndarray:
+    """Which rows to learn from: all but those that a stiff, robust fit finds the strangest.
+
+    Parameters
+    ----------
+    Y : array of shape (n_features, n_rows)
+    weight : array of shape (n_rows,)
+    trim : float or "auto"
+        Share of the rows to drop. "auto" drops rows whose `stiff_scores` lie more than three
+        interquartile ranges below the first quartile, and at most a quarter of all.
+
+    Returns
+    -------
+    central : array of bool of shape (n_rows,)
+
+    References
+    ----------
+    Tukey (1977), Exploratory Data Analysis, for the outer fence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.robust import central_rows
+    >>> Y = np.random.default_rng(0).normal(size=(5, 300))
+    >>> Y[:, :30] += 12
+    >>> central = central_rows(Y, np.ones(300), "auto")
+    >>> bool(central[:30].any()), bool(central[30:].mean() > 0.95)
+    (False, True)
+    """
+    if trim == 0:
+        return np.ones(len(weight), bool)
+    scores = stiff_scores(Y, weight)
+    if trim != "auto":
+        return scores >= weighted_quantile(scores, weight, float(trim))
+    low, high = (weighted_quantile(scores, weight, share) for share in (0.25, 0.75))
+    fence = min(low - _FENCE * (high - low), weighted_quantile(scores, weight, _MOST))
+    return scores >= fence
 
 
 def stiff_scores(Y: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -1,0 +1,85 @@
+"""Why rows score as they do: what every column adds to a detector's score."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skgauss._scoring import Scorer, by_blocks
+from skgauss.kernel_ensemble import KernelEnsemble
+from skgauss.shapley import contributions, replaced_levels
+
+__all__ = ["Explanation"]
+
+_N_REPLACED = 20  # training rows, where any score is explained by replacing columns
+_N_ORDERS = 10
+_BLOCK = 64  # rows whose columns are replaced at a time
+
+
+class Explanation(NamedTuple):
+    """Why rows score as they do.
+
+    Attributes
+    ----------
+    contributions : array of shape (n_rows, n_features)
+        What every column adds to the score, in its units; the most negative one is the first reason
+        to find a row strange.
+    baseline : float
+        Mean score of training rows; with the contributions it adds up to the score.
+    scores : array of shape (n_rows,)
+    columns : list of str
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss import DensityOutlierDetector
+    >>> X = np.random.default_rng(0).normal(size=(200, 3))
+    >>> X[7, 1] = 6
+    >>> explanation = DensityOutlierDetector(random_state=0).fit(X).explain(X[7:8])
+    >>> explanation.reasons(0, 1)[0][0]
+    'column 1'
+    """
+
+    contributions: np.ndarray
+    baseline: float
+    scores: np.ndarray
+    columns: list
+
+    def reasons(self, row: int, n_reasons: int = 3) -> list[tuple[str, float]]:
+        """Columns that make a row strange, the first reason first, with their contributions."""
+        order = np.argsort(self.contributions[row], kind="stable")[:n_reasons]
+        return [(self.columns[j], float(self.contributions[row, j])) for j in order]
+
+
+def explained(scorer: Scorer, X: np.ndarray, reference: np.ndarray, names: list) -> Explanation:
+    """Contributions that add up to the scores, from a baseline of reference rows."""
+    exact = isinstance(scorer.ensemble, KernelEnsemble) and scorer.typical is None
+    attribute = _integrated if exact else _replaced
+    shares, baseline = attribute(scorer, X, reference)
+    return Explanation(shares, baseline, scorer(X), names)
+
+
+def _attributed(levels):
+    return lambda X: contributions(X, levels, _N_ORDERS, np.random.default_rng(0))
+
+
+def _integrated(scorer, X, reference):
+    """The columns that are not known are integrated out of the density."""
+
+    def levels(rows, order):
+        rest = scorer.ensemble.along(rows, order)
+        return np.vstack([np.zeros(len(rows)), rest])
+
+    attributed = _attributed(levels)
+    shares = by_blocks(attributed, X, scorer.n_jobs)
+    typical = attributed(reference).mean(axis=0)
+    return shares - typical, float(typical.sum())
+
+
+def _replaced(scorer, X, reference):
+    """The columns that are not known are taken from reference rows."""
+    reference = reference[:_N_REPLACED]
+    attributed = _attributed(replaced_levels(scorer, reference))
+    shares = [attributed(X[i : i + _BLOCK]) for i in range(0, len(X), _BLOCK)]
+    return np.concatenate(shares), float(scorer(reference).mean())
