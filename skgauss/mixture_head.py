@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -161,7 +162,8 @@ def select_mixture(
 def _size_by_folds(table, candidates):
     """Number of components that is likeliest, each fifth of the rows held out once."""
     n_rows = len(table.weight)
-    candidates = [k for k in candidates if k == 1 or 2 * k * len(table.Y) <= n_rows]
+    n_parameters = math.comb(len(table.Y) + 2, 2)
+    candidates = [k for k in candidates if k == 1 or k * n_parameters <= n_rows]
     fold = np.arange(n_rows) * _N_FOLDS // n_rows
     total = np.zeros(len(candidates))
     for k in np.unique(fold):

@@ -1,0 +1,103 @@
+"""The start from clusters, which RBIG and a flow share: when it is taken, and what it is worth."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from skgauss.em import fit_gaussian_mixture, held_out_likelihoods
+from skgauss.head import fit_head, has_mixture, head_forward, head_inverse
+from skgauss.iteration import Columns
+from skgauss.mixture_head import mixture_size, select_mixture, spread_ties
+from tests.estimators import small_table, two_moons
+
+
+def head_of(X, kind="auto", **options):
+    return fit_head(kind, X, np.ones(len(X)), **options)
+
+
+@pytest.mark.parametrize("n_rows", [400, 4000])
+def test_auto_takes_a_mixture_of_moons_and_none_of_a_gaussian(n_rows):
+    assert has_mixture(head_of(two_moons(n_rows, seed=0)))
+    rng = np.random.default_rng(0)
+    assert not has_mixture(head_of(rng.normal(size=(n_rows, 3)) @ rng.normal(size=(3, 3))))
+
+
+def test_auto_asks_for_rows_enough_for_two_covariances():
+    X = np.random.default_rng(0).normal(size=(100, 20)) + 9 * (np.arange(100) % 2)[:, None]
+    assert not has_mixture(head_of(X))
+    assert not has_mixture(head_of(small_table(n_features=1)))
+
+
+@pytest.mark.parametrize("X", [two_moons(600, 0), small_table()], ids=["moons", "small"])
+def test_way_back(X):
+    head = head_of(X, "mixture")
+    Z, log_det = head_forward(head, X)
+    assert np.isfinite(log_det).all()
+    np.testing.assert_allclose(head_inverse(head, Z), X, rtol=1e-9, atol=1e-9)
+
+
+def test_rows_judge_alone_or_in_company():
+    X = two_moons(500, 0)
+    head = head_of(X, "mixture")
+    Z, log_det = head_forward(head, X, n_jobs=2)
+    again = [head_forward(head, X[part]) for part in (slice(0, 7), slice(7, 500))]
+    np.testing.assert_array_equal(np.concatenate([Z for Z, _ in again]), Z)
+    np.testing.assert_array_equal(np.concatenate([log_det for _, log_det in again]), log_det)
+
+
+def test_order_and_copies_of_rows_do_not_matter():
+    X, rng = two_moons(300, 0), np.random.default_rng(0)
+    weight = rng.integers(1, 4, 300).astype(float)
+    order = rng.permutation(np.repeat(np.arange(300), weight.astype(int)))
+    weighted = head_forward(fit_head("mixture", X, weight), X)[0]
+    np.testing.assert_array_equal(weighted, head_forward(head_of(X[order], "mixture"), X)[0])
+
+
+def test_the_mean_of_mixtures_is_likelier_than_one():
+    """On new rows, where one of them overfits; and its training rows stay likelier than these."""
+    gains = []
+    for seed in range(5):
+        X, X_new = np.split(two_moons(1200, seed), [200])
+        one = fit_gaussian_mixture(X, np.ones(200), 12)
+        mean = fit_gaussian_mixture(X, np.ones(200), 12, n_ladders=4)
+        assert len(mean.weights) == 48
+        assert mean.weights.sum() == pytest.approx(1)
+        gains.append(mean.log_density(X_new).mean() - one.log_density(X_new).mean())
+    assert np.mean(gains) > 0.1
+
+
+def test_one_gaussian_is_not_averaged():
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    assert len(fit_gaussian_mixture(X, np.ones(300), 1, n_ladders=4).weights) == 1
+
+
+def test_likelihoods_of_sizes_are_those_of_the_fits():
+    X, X_new = np.split(two_moons(3000, 0), [2000])
+    ones = np.ones(2000), np.ones(1000)
+    found = held_out_likelihoods(X, ones[0], X_new, ones[1], (1, 2, 8))
+    fits = [fit_gaussian_mixture(X, ones[0], k, max_iter=30) for k in (1, 2, 8)]
+    expected = [fit.log_density(X_new).mean() for fit in fits]
+    np.testing.assert_allclose(np.diff(found), np.diff(expected), atol=0.1)
+
+
+def test_no_component_is_narrower_than_the_step_of_a_tied_column():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.integers(0, 4, 4000), rng.normal(size=4000)]).astype(float)
+    table = Columns(X.T.copy(), np.ones(4000))
+    held_out, rest = spread_ties(table).split(500)
+    mixture = select_mixture(rest, held_out)
+    first_column = mixture.scales[:, 0] if len(mixture.weights) > 1 else mixture.scales[0, :1]
+    assert first_column.min() > 0.05  # of a step of 1, whose uniform has 0.29
+    np.testing.assert_array_equal(spread_ties(Columns(X.T[1:].copy(), table.weight)).Y, X.T[1:])
+
+
+def test_little_time_gives_fewer_components():
+    X = np.random.default_rng(0).normal(size=(20_000, 4))
+    X[:, 3] = np.sin(3 * X[:, 0]) + np.cos(5 * X[:, 1]) + 0.05 * X[:, 2]
+    held_out, table = Columns(X.T.copy(), np.ones(len(X))).split(2000)
+    start = time.perf_counter()
+    assert mixture_size(select_mixture(table, held_out, max_time=0.1)) < 64
+    assert time.perf_counter() - start < 10
