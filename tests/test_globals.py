@@ -27,7 +27,11 @@ import skgauss
 from skgauss.exceptions import InconsistentVersionWarning
 from tests.estimators import ESTIMATORS, KINDS, fitted, glow, small_table, table
 
-every_kind = pytest.mark.parametrize("name", KINDS)
+OTHER_COUPLINGS = ("glow-rotation", "glow-permutation")  # no other code than "glow" runs here
+every_kind = pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in OTHER_COUPLINGS else n for n in KINDS],
+)
 
 
 def _globals():

@@ -42,10 +42,8 @@ FAST = {
     "uniform": (2000, 0.03),
     "exponential": (2000, 0.05),
     "Gaussian mixture": (2000, 0.04),
-    "equicorrelated Gaussian, 5 columns, negentropy": (1000, 0.02),
     "AR(1) and white Gaussian, 1 column": (2000, 0.03),
     "one exponential twice": (2000, 0.02),
-    "Gaussian chain, ends given the middle": (1000, 0.03),
 }
 # Where more than 0.02 nats and 2 % are allowed, at 10,000 rows: of fine or heavy-tailed structure
 # less than all is seen.
@@ -155,6 +153,7 @@ def test_increasing_maps_of_columns_change_no_dependence():
     assert mutual_information(mapped, np.sinh(z), **QUICK) == value
 
 
+@pytest.mark.slow
 def test_an_invertible_map_of_a_block_changes_no_mutual_information():
     X, Y = np.hsplit(normal_table(paired(2, 0.8), np.random.default_rng(0), 1000), 2)
     value, std = mutual_information(X, Y, cv=2, random_state=0, return_std=True)
@@ -194,6 +193,7 @@ def test_rescaling_a_column_adds_the_logarithm_to_the_entropy():
     assert entropy(X * [8, 0.25], **QUICK) == pytest.approx(value + math.log(2))
 
 
+@pytest.mark.slow
 def test_an_affine_map_changes_no_negentropy_and_no_divergence():
     rng = np.random.default_rng(0)
     X, Y = rng.logistic(size=(2, 1000, 2)) + np.array([0.0, 0.8])[:, None, None]
@@ -222,6 +222,7 @@ def test_nothing_is_found_where_there_is_nothing(measure):
     assert np.abs(found).max() < 0.03
 
 
+@pytest.mark.slow
 def test_discrete_columns_share_their_entropy():
     rng = np.random.default_rng(0)
     coin, noise = rng.integers(2, size=(2, 4000))
