@@ -62,10 +62,9 @@ class DensityOutlierDetector(
     contamination : float in (0, 0.5] or "auto", default="auto"
         Share of the training rows to flag. "auto" is Tukey's lower fence: scores more than 1.5
         interquartile ranges below the first quartile are flagged. Of clean rows that is 0.35 % if
-        scores are normal and 4.8 % if they fall off exponentially; of new rows from a normal
-        distribution we measured 1.3 % with 20 columns, 2 % with ten, 3 % with five, 6 % with two
-        and 10 % with one, where a heavy tail (Student's t, 3 degrees of freedom) or counts make it
-        16 %. With few columns, give a share or use `predict_fdr`.
+        scores are normal and 4.8 % if they fall off exponentially; of new normal rows of three
+        benchmark tables, 0.02 to 7 %. Fewer columns and heavier tails make it more: then give a
+        share or use `predict_fdr`.
     criterion : {"log_density", "latent_norm", "typicality"}, default="log_density"
         "log_density" depends on the coordinates: the logarithm of a column is another table.
         "latent_norm" is minus half the squared norm of the latents, a property of the map, and
@@ -120,8 +119,7 @@ class DensityOutlierDetector(
 
     The outer fence, the quarter, 512 rows and the stiffness of `skgauss.kernel_ensemble` were
     chosen on the fifteen ADBench sets of our benchmark, under both of its protocols and with
-    anomalies among the training rows: figures on these sets are those of a choice made on them. See
-    the guide for what is left where each set is judged by a choice made on the others.
+    anomalies among the training rows: figures on these sets are those of a choice made on them.
 
     References
     ----------
