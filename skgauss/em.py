@@ -48,7 +48,7 @@ _LAST_ROWS_PER_PARAMETER = 40  # at the end of a ladder
 _SPLIT = 0.5  # of a standard deviation, by which the two halves move apart
 _FACTORS = (2, 1.4)  # of two ladders to one number of components; neither is always the better
 _RUNG_TOL, _RUNG_ITER = 3e-3, 30  # nats per row, and iterations, as the ladder is not the end
-_MIN_GAIN = 1e-3  # nats per row held out
+MIN_GAIN = 1e-3  # nats per row held out
 _NEXT_RUNG = 4  # times what all rungs before it took, and the end of the ladder
 _PATIENT_BELOW = 16  # components: few may gain nothing where more do
 _MONOMIALS = 1 << 17  # of a block of rows, that stay in a core's cache
@@ -374,7 +374,7 @@ def select_gaussian_mixture(
     X_held_out: np.ndarray,
     weight_held_out: np.ndarray,
     *,
-    candidates: Sequence[int] = _CANDIDATES,
+    candidates: Sequence[int] | None = None,
     n_ladders: int = 1,
     tol: float = 1e-3,
     max_iter: int = 100,
@@ -390,9 +390,9 @@ def select_gaussian_mixture(
     weight : array of shape (n_rows,)
     X_held_out : array of shape (n_held_out, d)
     weight_held_out : array of shape (n_held_out,)
-    candidates : sequence of int
-        Numbers of components, increasing. The first that is at least 16 and gains less than
-        0.001 nats ends the ladder.
+    candidates : sequence of int, default=None
+        Numbers of components, increasing; None means powers of two up to 256. The first that is
+        at least 16 and gains less than 0.001 nats ends the ladder.
     n_ladders : int, default=1
         Number of mixtures whose mean is taken, with so many times the components.
     tol : float, default=1e-3
@@ -422,10 +422,10 @@ def select_gaussian_mixture(
     loc, scale = _standardisation(X, weight)
     table = _standardised(X, weight, loc, scale)
     held_out = _standardised(X_held_out, weight_held_out, loc, scale)
-    climb = _Climb(table, n_ladders, candidates, n_jobs)
+    climb = _Climb(table, n_ladders, candidates or _CANDIDATES, n_jobs)
     best, chosen, start = -math.inf, None, time.monotonic()
     for mixtures, log_likelihood in climb.scored(held_out):
-        if log_likelihood > best + _MIN_GAIN:
+        if log_likelihood > best + MIN_GAIN:
             best, chosen = log_likelihood, mixtures
         elif len(mixtures[0].means) >= _PATIENT_BELOW:
             break

@@ -39,6 +39,7 @@ from skgauss.rows import (
 )
 from skgauss.training import (
     MIN_UPDATES,
+    N_SHARDS,
     TrainingOptions,
     maximize_likelihood,
     start_state,
@@ -49,7 +50,6 @@ __all__ = ["GlowGaussianizer"]
 
 _AUTO = StrOptions({"auto"})
 _HEAD_TIME = 0.5  # of `max_time`, that a mixture in the head should take
-_THREADS = 2  # that fit the head, as many as training takes
 
 
 @jax.jit
@@ -350,7 +350,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             table.load(held_out),
             table.weight[held_out],
             max_time=None if self.max_time is None else _HEAD_TIME * self.max_time,
-            n_jobs=_THREADS,
+            n_jobs=N_SHARDS,  # as many threads as training takes
         )
         sample = rng.permutation(len(X))[:INIT_ROWS]
         Z, _ = head_forward(head, X[sample])

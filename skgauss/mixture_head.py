@@ -8,7 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.base import clone
 
-from skgauss.em import fit_gaussian_mixture, held_out_likelihoods, select_gaussian_mixture
+from skgauss.em import (
+    MIN_GAIN,
+    fit_gaussian_mixture,
+    held_out_likelihoods,
+    select_gaussian_mixture,
+)
 from skgauss.iteration import Columns
 from skgauss.layers import MapLayer
 from skgauss.marginals import SplineMarginal
@@ -32,9 +37,7 @@ _RACE = (1, 2, 4, 8, 16)  # components with which it is seen what a mixture shou
 _RACE_ROWS = 20_000
 _FOLDS_BELOW = 2_000  # distinct rows
 _N_FOLDS = 5
-_CANDIDATES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _FEW = (1, 2, 4, 8, 16, 32, 64)  # components, for few rows
-_MIN_GAIN = 1e-3  # nats per row held out
 
 
 def fit_marginal(marginal: BaseMarginal, table: Columns) -> BaseMarginal:
@@ -152,7 +155,7 @@ def select_mixture(
         table.weight,
         held_out.Y.T,
         held_out.weight,
-        candidates=candidates or _CANDIDATES,
+        candidates=candidates,
         n_ladders=_N_LADDERS,
         max_time=max_time,
         n_jobs=table.n_jobs,
@@ -179,7 +182,7 @@ def _size_by_folds(table, candidates):
         )
         total += (gain - gain[0]) * table.weight[out].sum()
     mean = total / table.n_rows
-    return candidates[int(np.argmax(mean >= mean.max() - _MIN_GAIN))]
+    return candidates[int(np.argmax(mean >= mean.max() - MIN_GAIN))]
 
 
 def what_a_mixture_follows(marginal: BaseMarginal, table: Columns, held_out: Columns) -> int:

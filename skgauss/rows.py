@@ -6,7 +6,7 @@ import numpy as np
 
 from skgauss.bijections import Chain
 from skgauss.head import head_forward
-from skgauss.training import Rows
+from skgauss.training import N_SHARDS, Rows
 
 __all__ = [
     "FULL_BATCH",
@@ -24,7 +24,6 @@ _CACHE_BYTES = 1 << 28
 _MIN_ROWS_TO_SPLIT = 100
 _MAX_HELD_OUT = 10_000
 _BLOCK = 1 << 13
-_THREADS = 2  # as training takes
 _NOISE_BELOW = 2_000  # rows
 _NOISE_VARIANCES = np.logspace(-6, 0, 25)
 _NOISE_MARGIN = 2.0  # nats
@@ -255,7 +254,7 @@ class Table:
         total = 0.0
         for start in range(0, shape[0], _BLOCK):
             part = slice(start, start + _BLOCK)
-            Z, log_det = head_forward(head, self.load(indices[part]), _THREADS)
+            Z, log_det = head_forward(head, self.load(indices[part]), N_SHARDS)
             total += self.weight[indices[part]] @ log_det
             if latents is not None:
                 latents[part] = Z

@@ -37,7 +37,7 @@ __all__ = [
     "with_parameters",
 ]
 
-_N_SHARDS = 2
+N_SHARDS = 2
 MIN_UPDATES = 16  # per iteration: small tables are passed several times
 _CLIP_NORM = 10.0
 _WARMUP = 50  # updates
@@ -246,20 +246,20 @@ class _Trainer:
                 outputs = jax.block_until_ready(function(self.layout, *inputs))
             return outputs if len(self.devices) == 1 else jax.device_put(outputs, self.devices[0])
 
-        return list(self.pool.map(run, range(_N_SHARDS)))
+        return list(self.pool.map(run, range(N_SHARDS)))
 
     def batch(self, rows, indices):
         """Gather rows as two padded halves: x of shape (2, C, half), weight of (2, half)."""
-        values, half = rows.take(indices), -(-self.options.batch_size // _N_SHARDS)
-        x = np.zeros((values.shape[1], _N_SHARDS * half), self.options.dtype)
-        weight = np.zeros(_N_SHARDS * half, self.options.dtype)
+        values, half = rows.take(indices), -(-self.options.batch_size // N_SHARDS)
+        x = np.zeros((values.shape[1], N_SHARDS * half), self.options.dtype)
+        weight = np.zeros(N_SHARDS * half, self.options.dtype)
         x[:, : len(indices)], weight[: len(indices)] = values.T, rows.weight[indices]
-        x = x.reshape(len(x), half, _N_SHARDS).transpose(2, 0, 1)  # rows dealt in turn
-        return np.ascontiguousarray(x), weight.reshape(half, _N_SHARDS).T.copy()
+        x = x.reshape(len(x), half, N_SHARDS).transpose(2, 0, 1)  # rows dealt in turn
+        return np.ascontiguousarray(x), weight.reshape(half, N_SHARDS).T.copy()
 
     def compile_ahead(self, vector, n_channels):
         """Compile the two large functions at once, one per thread."""
-        half = -(-self.options.batch_size // _N_SHARDS)
+        half = -(-self.options.batch_size // N_SHARDS)
         x, weight = np.zeros((n_channels, half), vector.dtype), np.zeros(half, vector.dtype)
 
         def run(function):
@@ -431,7 +431,7 @@ def maximize_likelihood(
     deadline = time.monotonic() + (np.inf if options.max_time is None else options.max_time)
     with (
         jax.enable_x64(np.dtype(options.dtype) == np.float64),
-        ThreadPoolExecutor(_N_SHARDS) as pool,
+        ThreadPoolExecutor(N_SHARDS) as pool,
         tqdm(total=options.max_iter, disable=not options.verbose, unit="iter") as bar,
     ):
         trainer, order = _Trainer(flow, rows, options, pool), np.arange(len(rows.weight))
