@@ -343,7 +343,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_tables_give_finite_numbers(name):
     X, Y = HOSTILE[name](blocks(entropy, 150)[0])
-    estimator = RBIGTransformer(head="auto", max_layers=20)
+    estimator = RBIGTransformer(head="auto", max_layers=4)
     value, std = mutual_information(
         X, Y, estimator=estimator, cv=2, random_state=0, return_std=True
     )

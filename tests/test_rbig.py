@@ -275,8 +275,8 @@ def gaussian_runs(n, d, n_seeds):
 
 
 FAST = [
-    *((50, d, 20 if d < 3 else 5) for d in (1, 2, 5, 10)),
-    *((n, d, 5) for n in (200, 1000) for d in (1, 2, 5, 10)),
+    *((50, d, 10 if d < 3 else 3) for d in (1, 2, 5, 10)),
+    *((n, d, 3) for n in (200, 1000) for d in (1, 2, 5, 10)),
 ]
 SLOW = [
     *((n, d, 30) for n in (50, 200, 1000) for d in (1, 2, 5, 10)),
