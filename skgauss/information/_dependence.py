@@ -172,9 +172,7 @@ def mutual_information(
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(1000, 2))
     >>> Y = 0.8 * X + 0.6 * rng.normal(size=(1000, 2))
-    >>> value, std = mutual_information(
-    ...     X, np.exp(Y), cv=2, random_state=0, return_std=True
-    ... )
+    >>> value, std = mutual_information(X, np.exp(Y), cv=2, random_state=0, return_std=True)
     >>> truth = -np.log(1 - 0.8**2)
     >>> round(float(truth), 2), bool(abs(value - truth) < 3 * std)
     (1.02, True)
@@ -250,9 +248,7 @@ def conditional_mutual_information(
     >>> rng = np.random.default_rng(0)
     >>> Z = rng.normal(size=1000)  # what X and Y have in common
     >>> X, Y = Z + rng.normal(size=(2, 1000))
-    >>> value, std = conditional_mutual_information(
-    ...     X, Y, Z, cv=2, random_state=0, return_std=True
-    ... )
+    >>> value, std = conditional_mutual_information(X, Y, Z, cv=2, random_state=0, return_std=True)
     >>> bool(abs(value) < 3 * std)
     True
     """
