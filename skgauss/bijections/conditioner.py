@@ -12,16 +12,11 @@ import numpy as np
 from skgauss.bijections.base import Array, Module, broadcast_channels, register
 from skgauss.bijections.random import generator
 
-__all__ = ["MLP", "weight_decay_mask"]
+__all__ = ["MLP", "remoteness", "weight_decay_mask"]
 
 _INPUT_BOUND = 6.0
 _FADE_INPUT = 8.0
 _MAX_INPUT = 1e3  # its eighth power is finite in float32
-
-
-def _remoteness(x):
-    """Near 0 where all inputs are within 5, beyond 1 as soon as one leaves (-8, 8)."""
-    return jnp.sum((jnp.clip(x, -_MAX_INPUT, _MAX_INPUT) / _FADE_INPUT) ** 8, axis=0)
 
 
 @register
@@ -29,10 +24,8 @@ class MLP(Module):
     """Multi-layer perceptron over the channels, applied at every position.
 
     Inputs are squashed to (-6, 6) by ``6 tanh(x / 6)``, near the identity for standardised
-    values, so that a far outlier meets the network where it was trained. The outputs y of the
-    last layer, which starts at zero, fade to zero, a coupling's identity, as an input goes
-    beyond 8: ``y / (1 + sum_i (x_i / 8)^8)``. Without inputs the network is its last bias: an
-    unconditional parameter.
+    values, so that a far outlier meets the network where it was trained. The last layer
+    starts at zero. Without inputs the network is its last bias: an unconditional parameter.
 
     Parameters
     ----------
@@ -94,7 +87,30 @@ class MLP(Module):
             h = jnp.tensordot(weight, h, 1)
             h = jax.nn.silu(h + broadcast_channels(bias, h))
         h = jnp.tensordot(self.weights[-1], h, 1)
-        return (h + broadcast_channels(self.biases[-1], h)) / (1 + _remoteness(x))
+        return h + broadcast_channels(self.biases[-1], h)
+
+
+def remoteness(x: Array) -> Array:
+    """Tell rows far from where a network was trained: near 0 within 5, beyond 1 from 8 on.
+
+    Parameters
+    ----------
+    x : array of shape (n_inputs, ...)
+        The network's inputs, standardised.
+
+    Returns
+    -------
+    remoteness : array of shape (...)
+        ``sum_i (x_i / 8)^8``, smooth.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from skgauss.bijections.conditioner import remoteness
+    >>> [round(float(r), 3) for r in remoteness(jnp.array([[3.0, 8.0, 16.0]]))]
+    [0.0, 1.0, 256.0]
+    """
+    return jnp.sum((jnp.clip(x, -_MAX_INPUT, _MAX_INPUT) / _FADE_INPUT) ** 8, axis=0)
 
 
 def weight_decay_mask(params: Any) -> Any:

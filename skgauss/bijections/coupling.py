@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from skgauss.bijections.base import Array, Bijection, broadcast_channels, register, static
-from skgauss.bijections.conditioner import MLP
+from skgauss.bijections.conditioner import MLP, remoteness
 from skgauss.bijections.elementwise import ElementwiseSpline
 from skgauss.bijections.trainable_spline import (
     n_spline_parameters,
@@ -145,9 +145,11 @@ class RationalQuadraticSplineCoupling(_Coupling):
 
     The second half of the channels goes through splines whose parameters the conditioner
     computes from the first half; the first half goes through trained splines of its own, which
-    ask nothing of anyone. Map, inverse (closed form) and log-determinant cost one pass of the
-    conditioner and O(K C) for K bins. Invertible because widths, heights and slopes are
-    positive.
+    ask nothing of anyone. What the conditioner says fades to the identity where a channel of the
+    first half is beyond 8, as far from the rows that it was trained on it would bend a spline so
+    flat that the way back loses the digits. Map, inverse (closed form) and log-determinant cost
+    one pass of the conditioner and O(K C) for K bins. Invertible because widths, heights and
+    slopes are positive.
 
     Parameters
     ----------
@@ -205,6 +207,9 @@ class RationalQuadraticSplineCoupling(_Coupling):
             ElementwiseSpline.init(n_channels // 2, n_bins=n_bins, bound=bound),
             bound,
         )
+
+    def _params(self, identity, n_transformed):
+        return super()._params(identity, n_transformed) / (1 + remoteness(identity))
 
     def _forward(self, x):
         n_identity, n_transformed = _halves(x.shape[0])
