@@ -53,14 +53,22 @@ class GridSpline(NamedTuple):
         return 2 * self.reach / (self.z.shape[1] - 1)
 
     def _place(self, Y):
-        """Bin of every value, as an index into the flat coefficients, and the place in it."""
+        """Bin of every value, as an index into the flat coefficients, and the place in it.
+
+        Third, how far a value lies beyond the knots, or None where none does.
+        """
         n_bins = self.z.shape[1] - 1
-        place = (Y + self.reach) * (1 / self._step)
-        inside = np.clip(place, 0, n_bins)
-        index = np.minimum(inside, n_bins - 1).astype(np.intp)
-        t = inside - index
+        place = Y + self.reach
+        place *= 1 / self._step
+        beyond = None
+        if not (place.min() >= 0 and place.max() <= n_bins):
+            inside = np.clip(place, 0, n_bins)
+            beyond = (place - inside) * self._step
+            place = inside
+        index = np.minimum(place, n_bins - 1).astype(np.intp)
+        place -= index
         index += n_bins * np.arange(len(Y))[:, None]
-        return index, t, (place - inside) * self._step
+        return index, place, beyond
 
     def _coefficients(self):
         """Per bin, flat: start, height, and both slopes relative to the secant."""
@@ -78,10 +86,11 @@ class GridSpline(NamedTuple):
         mix = t - square
         denominator = 1 + (slope0 + slope1 - 2) * mix
         z = start + height * (square + slope0 * mix) / denominator
-        edge = self.slope.astype(np.float64)[:, [0, -1]]
-        outside = np.nonzero(beyond)
-        excess = beyond[outside]
-        z[outside] += np.where(excess < 0, edge[outside[0], 0], edge[outside[0], 1]) * excess
+        if beyond is not None:
+            edge = self.slope.astype(np.float64)[:, [0, -1]]
+            outside = np.nonzero(beyond)
+            excess = beyond[outside]
+            z[outside] += np.where(excess < 0, edge[outside[0], 0], edge[outside[0], 1]) * excess
         if not with_slope:
             return z, None
         rest = 1 - t

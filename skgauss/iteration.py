@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from skgauss.layers import MarginalColumns, RotationLayer
 from skgauss.marginals import MARGINALS
-from skgauss.marginals.smoothing import binned_counts, grid_for, stacked_spline
+from skgauss.marginals.smoothing import binned_counts, grid_for, stacked_gain, stacked_spline
 from skgauss.moments import VARIANCE_FLOOR, Moments
 from skgauss.rotations import ica_axes, random_axes, turned
 
@@ -295,10 +295,8 @@ def _linear_part(table: Columns, moments: Moments, options: IterationOptions, gr
     candidates = _directions(options.rotation, white, weight, rng)
     if len(candidates) == 1:
         return mean, candidates[0] @ whitening
-    gains = [
-        stacked_spline(binned_counts(axes @ white, weight, grid), grid)[1].sum()
-        for axes in candidates
-    ]
+    counts = binned_counts(np.concatenate(candidates) @ white, weight, grid)
+    gains = stacked_gain(counts, grid).reshape(len(candidates), -1).sum(axis=1)
     return mean, candidates[int(np.argmax(gains))] @ whitening
 
 

@@ -92,15 +92,21 @@ def ica_axes(
 
 
 def _ica_axes_and_count(Y, weight, rng, fun, max_iter, tol=1e-3):
-    """Axes as of `ica_axes`, and the number of iterations made."""
+    """Axes as of `ica_axes`, and the number of iterations made.
+
+    In single precision: the axes are sought to `tol`, and made orthogonal in double.
+    """
+    Y = Y.astype(np.float32)
     share = np.full(Y.shape[1], 1 / Y.shape[1]) if weight is None else weight / weight.sum()
+    share = share.astype(np.float32)
     axes = random_axes(len(Y), rng)
     for n_iter in range(1, max_iter + 1):
-        U = axes @ Y
+        U = axes.astype(np.float32) @ Y
         if fun == "exp":
-            value = np.exp(-0.5 * U * U)
-            slope = (1 - U * U) * value
-            value = U * value
+            square = U * U
+            value = np.exp(-0.5 * square)
+            slope = (1 - square) * value
+            value *= U
         elif fun == "logcosh":
             value = np.tanh(U)
             slope = 1 - value * value

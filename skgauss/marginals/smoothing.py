@@ -29,7 +29,14 @@ from scipy.special import ndtr, ndtri
 
 from skgauss.grid_spline import GridSpline
 
-__all__ = ["Grid", "binned_counts", "grid_for", "kernel_spline", "stacked_spline"]
+__all__ = [
+    "Grid",
+    "binned_counts",
+    "grid_for",
+    "kernel_spline",
+    "stacked_gain",
+    "stacked_spline",
+]
 
 _BIN_REACH = 6.0  # standard deviations; values beyond count in the last bin
 _KNOT_REACH = 4.5
@@ -216,6 +223,36 @@ def stacked_spline(
     >>> round(float(gain[0]), 2)  # of a uniform, at most log(2 pi e / 12) / 2 = 0.18
     0.13
     """
+    share = counts / counts.sum(axis=1, keepdims=True)
+    columns, weights, gain = _choice(counts, grid, copies)
+    return _spline(columns, share[columns], weights, grid, learning_rate), gain
+
+
+def stacked_gain(counts: np.ndarray, grid: Grid) -> np.ndarray:
+    """Return the gain of `stacked_spline`, without making the map.
+
+    Parameters
+    ----------
+    counts : array of shape (n_features, n_bins)
+    grid : Grid
+
+    Returns
+    -------
+    gain : array of shape (n_features,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals.smoothing import binned_counts, grid_for, stacked_gain
+    >>> y, grid = np.random.default_rng(0).normal(size=(1, 5000)), grid_for(5000)
+    >>> stacked_gain(binned_counts(y, None, grid), grid).tolist()
+    [0.0]
+    """
+    return _choice(counts, grid, None)[2]
+
+
+def _choice(counts, grid, copies):
+    """Columns worth moving, the weights of their kernels, and the gain of all columns."""
     n_rows = counts.sum(axis=1, keepdims=True)
     share = counts / n_rows
     own: Any = 1.0 if copies is None else copies
@@ -234,8 +271,7 @@ def stacked_spline(
     columns = np.flatnonzero((worth[rows, best] > 0) & _is_spread(share, grid))
     gain = np.zeros(len(counts))
     gain[columns] = (gains[rows, best] / n_rows[:, 0])[columns]
-    weights = weights[columns, best[columns]]
-    return _spline(columns, share[columns], weights, grid, learning_rate), gain
+    return columns, weights[columns, best[columns]], gain
 
 
 def kernel_spline(counts: np.ndarray, grid: Grid) -> GridSpline:
