@@ -23,7 +23,7 @@ from skgauss._validation import (
     with_callbacks,
 )
 from skgauss.base import BaseGaussianizer
-from skgauss.bijections import Bijection, Chain, GlowStack, combine, partition
+from skgauss.bijections import Chain, GlowStack, combine, partition
 from skgauss.bijections.glow import COUPLINGS, MIXERS
 from skgauss.head import fit_head, has_mixture, head_forward, head_inverse
 from skgauss.ladder import Configuration, configuration, ladder_table
@@ -464,23 +464,18 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         self.n_iter_ = len(self.loss_curve_)
         self.n_parameters_ = int(progress.best.size)
 
-    def _halves(self) -> tuple[Chain, Bijection]:
-        """What is evaluated in NumPy, a head with a mixture or nothing, and what in JAX."""
-        head, stack = self._parts()
-        return (head, stack) if has_mixture(head) else (Chain(()), self.flow_)
-
     def _forward(self, X):
-        head, rest = self._halves()
-        Y, head_log_det = head_forward(head, X)
         with jax.enable_x64(True):
-            z, log_det = _forward_block(*partition(rest), self._padded(Y))
-        return np.asarray(z)[: len(X)], head_log_det + np.asarray(log_det)[: len(X)]
+            z, log_det = _forward_block(*partition(self.flow_), self._padded(X))
+        return np.asarray(z)[: len(X)], np.asarray(log_det)[: len(X)]
 
     def _inverse(self, Z):
-        head, rest = self._halves()
+        head, stack = self._parts()
+        by_itself = has_mixture(head)  # in NumPy only the rows that are not there yet go on
         with jax.enable_x64(True):
-            Y = np.asarray(_inverse_block(*partition(rest), self._padded(Z)))[: len(Z)]
-        return head_inverse(head, Y)
+            rest = stack if by_itself else self.flow_
+            X = np.asarray(_inverse_block(*partition(rest), self._padded(Z)))[: len(Z)]
+        return head_inverse(head, X) if by_itself else X
 
     def _padded(self, X):
         """Fill a block up with zeros: one shape is compiled once."""

@@ -1,11 +1,13 @@
 """The fitted map of a Gaussian mixture, which a flow starts from and does not train.
 
 The formulas, and what they are for, stand in `skgauss.mixture`; here they are in JAX, so that
-the map is a layer like any other.
+the map is a layer like any other, and in polynomials that a compiler fuses and vectorises: some
+three times as fast.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -13,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy import special
 from jax.scipy.special import ndtr, ndtri
+from numpy.polynomial import chebyshev
+from scipy.special import erfcx
 
 from skgauss.bijections.base import Array, Bijection, fixed, register, static
 from skgauss.mixture import GaussianMixtureMap
@@ -23,10 +27,39 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _N_NEWTON = 100  # of the inverse; every other step halves the bracket at least
 _ASYMPTOTIC = {"float32": -8.0, "float64": -25.0}  # below, the hazard of a normal is its series
 _N_TERMS = 8  # of that series
+_CENTRE, _DEGREE = 3.75, 24  # of the polynomial for a normal's tail
+_CHUNK = 128  # positions at a time: some ten arrays of them, times components, stay in a cache
 
 
 def _log_density(e, scale):
     return -(e**2) / 2 - jnp.log(scale) - _HALF_LOG_2PI
+
+
+@functools.cache
+def _tail_coefficients():
+    """Powers of ``(x - c) / (x + c)`` in ``(1 + 2 x) erfcx(x)``, which is smooth to infinity.
+
+    Shepherd & Laframboise (1981), Chebyshev approximation of (1 + 2x) exp(x^2) erfc x in
+    0 <= x < inf, Mathematics of Computation 36(153), doi:10.1090/S0025-5718-1981-0595058-X.
+    """
+
+    def scaled(y):
+        x = _CENTRE * (1 + y) / (1 - y)
+        return (1 + 2 * x) * erfcx(x)
+
+    return chebyshev.cheb2poly(chebyshev.chebinterpolate(scaled, _DEGREE)).tolist()
+
+
+def _tail(distance, bell):
+    """Probability of a normal beyond a distance >= 0, given ``exp(-distance^2 / 2)``."""
+    x = distance * math.sqrt(0.5)
+    rise = 1 + 2 * x
+    reciprocal = 1 / ((x + _CENTRE) * rise)
+    y = (x - _CENTRE) * rise * reciprocal
+    *rest, value = _tail_coefficients()
+    for coefficient in reversed(rest):
+        value = value * y + coefficient
+    return 0.5 * bell * value * (x + _CENTRE) * reciprocal
 
 
 def _hazard(e):
@@ -79,11 +112,20 @@ class _Conditional(NamedTuple):
     means: Array
     scale: Array
 
-    def quantile(self, x):
-        """Latent of the values, and the logarithm of its derivative."""
+    def bell(self, x):
+        """Standardised residuals e of the values, and ``exp(-e^2 / 2)``."""
         e = (x - self.means) / self.scale
+        return e, jnp.exp(-(e**2) / 2)
+
+    def densities(self, bell):
+        """Density of the values in every component."""
+        return bell / (self.scale * math.sqrt(2 * math.pi))
+
+    def quantile(self, x):
+        """Latent of the values, the logarithm of its derivative, and the components' densities."""
+        e, bell = self.bell(x)
         right = e > 0
-        tail = self.weights * ndtr(jnp.where(right, -e, e))  # not -|e|, without slope at 0
+        tail = self.weights * _tail(jnp.where(right, e, -e), bell)  # not |e|, without slope at 0
         rest = self.weights - tail
         below = jnp.sum(jnp.where(right, rest, tail), axis=0)
         above = jnp.sum(jnp.where(right, tail, rest), axis=0)
@@ -92,14 +134,16 @@ class _Conditional(NamedTuple):
         far = smaller < self._tiny(x)
         z = ndtri(jnp.where(far, 0.5, smaller))
         z = jnp.where(left, z, -z)
-        density = jnp.sum(self.weights * jnp.exp(_log_density(e, self.scale)), axis=0)
+        densities = self.densities(bell)
+        density = jnp.sum(self.weights * densities, axis=0)
         log_slope = jnp.log(jnp.where(far, 1.0, density)) + z**2 / 2 + _HALF_LOG_2PI
 
         def with_far():
             far_z, far_slope = self._far_quantile(jnp.where(far, e, -1.0), left | ~far)
             return jnp.where(far, far_z, z), jnp.where(far, far_slope, log_slope)
 
-        return jax.lax.cond(jnp.any(far), with_far, lambda: (z, log_slope))
+        z, log_slope = jax.lax.cond(jnp.any(far), with_far, lambda: (z, log_slope))
+        return z, log_slope, densities
 
     @staticmethod
     def _tiny(x):
@@ -127,7 +171,7 @@ class _Conditional(NamedTuple):
 
         def improve(state):
             i, low, high, x, _ = state
-            latent, log_slope = self.quantile(x)
+            latent, log_slope, _ = self.quantile(x)
             low, high = jnp.where(latent < z, x, low), jnp.where(latent > z, x, high)
             newton = x - (latent - z) * jnp.exp(jnp.minimum(-log_slope, 80.0))
             slow = i % 3 == 2  # a bisection among them bounds the number of steps
@@ -221,6 +265,18 @@ class FixedMixture(Bijection):
         )
 
     def _run(self, values, *, inverse):
+        """Latents, log-slopes and values of every channel, a chunk of the positions at a time."""
+        n_channels, n = values.shape
+        run = functools.partial(self._run_chunk, inverse=inverse)
+        if n <= _CHUNK:
+            return run(values)
+        n_chunks = -(-n // _CHUNK)
+        padded = jnp.pad(values, ((0, 0), (0, n_chunks * _CHUNK - n)))
+        chunks = jnp.moveaxis(padded.reshape(n_channels, n_chunks, _CHUNK), 1, 0)
+        done = jax.lax.map(run, chunks)
+        return [jnp.moveaxis(part, 0, 1).reshape(n_channels, -1)[:, :n] for part in done]
+
+    def _run_chunk(self, values, *, inverse):
         """Go through the channels: latents, log-slopes and values of each, in order."""
         n = values.shape[1]
         weights = jnp.asarray(self.weights, values.dtype)
@@ -235,10 +291,13 @@ class FixedMixture(Bijection):
             current = (weights * (1 - lost)).at[0].add(lost)
             conditional = _Conditional(current, jnp.clip(means, low, high), scale[:, None])
             x = self._value(conditional, value) if inverse else value
-            z, log_slope = conditional.quantile(x)
+            z, log_slope, densities = conditional.quantile(x)
             seen = jnp.clip(x, low, high)
-            e = (seen - conditional.means) / conditional.scale
-            densities = jnp.exp(_log_density(e, conditional.scale))
+            densities = jax.lax.cond(
+                jnp.any(seen != x),
+                lambda: conditional.densities(conditional.bell(seen)[1]),
+                lambda: densities,
+            )
             state = known.at[j].set(seen), *self._posterior(weights, lost, densities)
             return state, (z, log_slope, x)
 
@@ -248,7 +307,7 @@ class FixedMixture(Bijection):
     @staticmethod
     def _value(conditional, z):
         x = jax.lax.stop_gradient(conditional.solve(z))
-        latent, log_slope = conditional.quantile(x)
+        latent, log_slope, _ = conditional.quantile(x)
         slope = jax.lax.stop_gradient(jnp.exp(jnp.minimum(-log_slope, 80.0)))
         return x - (latent - z) * slope  # one more step, which carries the implicit gradient
 
