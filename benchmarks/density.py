@@ -1,8 +1,10 @@
-"""Held-out nats, seconds and memory of the default GlowGaussianizer beside its peers.
+"""Held-out nats, seconds and memory of GlowGaussianizer beside its peers.
 
 ``python benchmarks/density.py`` prepares each set, fits every model on the same rows, each in a
 fresh process, one after the other, and writes a JSON file under ``benchmarks/results/`` after every
-fit. The table is printed at the end, and again by ``report.py`` from the file.
+fit. Models that stop at a budget are fitted once for each of ``--budgets``. The log-density of
+every test row is kept in a folder beside the file, so that ``--resume FILE`` pairs new models with
+those already there. The table is printed at the end, and again by ``report.py`` from the file.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +23,7 @@ import numpy as np
 from datasets import SETS, default_data_dir, load
 from provenance import cold_environment, describe
 from report import markdown, mean_and_error
-from worker import MODELS
+from worker import MODELS, WITHIN_BUDGET
 
 HERE = Path(__file__).resolve().parent
 DEFAULT_MODELS = ("gaussian", "gmm", "flowjax", "flowjax_tuned", "skgauss")
@@ -31,24 +34,52 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--models", nargs="+", default=DEFAULT_MODELS, choices=MODELS)
-    parser.add_argument("--ours", default="skgauss", choices=MODELS, help="paired against others")
+    parser.add_argument(
+        "--ours",
+        default="skgauss",
+        choices=MODELS,
+        help="paired against others; with --resume, as the file has it",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds for the flow peers")
+    parser.add_argument(
+        "--budgets",
+        nargs="+",
+        type=float,
+        default=[60.0],
+        metavar="SECONDS",
+        help=f"one fit for each by {', '.join(sorted(WITHIN_BUDGET))}",
+    )
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds before giving up")
     parser.add_argument("--data", type=Path, default=default_data_dir(), help="the .npz files")
-    parser.add_argument("--out", type=Path, default=None, help="result file (default: dated)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--out", type=Path, default=None, help="result file (default: dated)")
+    where.add_argument("--resume", type=Path, default=None, help="go on with this result file")
     return parser.parse_args()
 
 
 def run_set(
-    name: str, seed: int, args: argparse.Namespace, options: dict | None = None
-) -> list[dict]:
-    """Every model on one split; the records carry paired differences to ``args.ours``.
+    name: str,
+    seed: int,
+    args: argparse.Namespace,
+    options: dict | None = None,
+    *,
+    done: list[dict] | None = None,
+    scores_folder: Path | None = None,
+) -> Iterator[list[dict]]:
+    """Every model on one split, after each of them the records so far.
 
-    `options` maps models to parameters beyond their defaults.
+    The records carry paired differences to `args.ours`. `options` maps models to parameters beyond
+    their defaults; what is in `done` is not run again, and its test scores are read from
+    `scores_folder`, where those of the new records are left.
     """
-    options = options or {}
+    records = [r for r in done or () if (r["set"], r["seed"]) == (name, seed)]
+    planned = [(model, budget) for model in args.models for budget in budgets_of(model, args)]
+    missing = [pair for pair in planned if pair not in {key(record) for record in records}]
+    if not missing:
+        return
     split = load(name, seed=seed, data_dir=args.data)
+    if any(record["data_sha256"] != split.sha256 for record in records):
+        raise SystemExit(f"{name}, seed {seed}: the stored records are of other rows than these")
     shared = {
         "set": name,
         "seed": seed,
@@ -59,15 +90,46 @@ def run_set(
         "preparation": split.preparation,
         "data_sha256": split.sha256,
     }
-    records, scores = [], {}
     with tempfile.TemporaryDirectory() as scratch:
+        folder = scores_folder or Path(scratch)
+        scores = {key(record): stored_scores(folder, record) for record in records}
         parts = save_parts(split, Path(scratch))
-        for model in args.models:
-            measured, scores[model] = run_model(model, parts, seed, args, options.get(model))
-            records.append({**shared, "model": model, **measured})
+        for model, budget in missing:
+            beyond = (options or {}).get(model)
+            measured, found = run_model(model, parts, seed, budget, args.timeout, beyond)
+            records.append({**shared, "model": model, "budget": budget, **measured})
+            scores[model, budget] = found
+            if found is not None:
+                np.save(scores_path(folder, records[-1]), found)
             print(told(records[-1]), file=sys.stderr, flush=True)
-    add_paired_differences(records, scores, args.ours)
-    return records
+            add_paired_differences(records, scores, args.ours)
+            yield records
+
+
+def budgets_of(model: str, args) -> list:
+    """The budgets that a model is fitted with; None for one that stops where it likes."""
+    return args.budgets if model in WITHIN_BUDGET else [None]
+
+
+def key(record: dict) -> tuple:
+    """What tells the records of one split apart."""
+    return record["model"], record["budget"]
+
+
+def scores_path(folder: Path, record: dict) -> Path:
+    """Where the log-densities of the test rows are."""
+    told = [record["set"], f"seed{record['seed']}", record["model"]]
+    if record["budget"] is not None:
+        told.append(f"{record['budget']:g}s")
+    return folder / ("-".join(told) + ".npy")
+
+
+def stored_scores(folder: Path, record: dict) -> np.ndarray | None:
+    """The log-densities of an earlier record, None where they are not at hand."""
+    path = scores_path(folder, record)
+    if "error" in record or not path.exists():
+        return None
+    return np.load(path)
 
 
 def save_parts(split, folder: Path) -> Path:
@@ -78,12 +140,17 @@ def save_parts(split, folder: Path) -> Path:
 
 
 def run_model(
-    model: str, parts: Path, seed: int, args, options: dict | None = None
+    model: str,
+    parts: Path,
+    seed: int,
+    budget: float | None,
+    timeout: float,
+    options: dict | None = None,
 ) -> tuple[dict, np.ndarray | None]:
     """One model in a fresh process; an ``error`` entry in place of figures where it fails."""
-    scores_path = parts.with_name(f"{model}.npy")
-    command = [sys.executable, str(HERE / "worker.py"), model, str(parts), str(scores_path)]
-    command += [str(seed), str(args.budget), json.dumps(options or {})]
+    scores_file = parts.with_name(f"{model}.npy")
+    command = [sys.executable, str(HERE / "worker.py"), model, str(parts), str(scores_file)]
+    command += [str(seed), str(budget or 0.0), json.dumps(options or {})]
     try:
         child = subprocess.run(
             command,
@@ -91,56 +158,88 @@ def run_model(
             capture_output=True,
             text=True,
             env=cold_environment(),
-            timeout=args.timeout,
+            timeout=timeout,
         )
     except subprocess.TimeoutExpired:
-        return {"error": f"no result after {args.timeout:g} s"}, None
+        return {"error": f"no result after {timeout:g} s"}, None
     if child.returncode:
         print(child.stderr, file=sys.stderr)
         last = (child.stderr.strip().splitlines() or [""])[-1]
         return {"error": last or f"exit status {child.returncode}"}, None
     measured = json.loads(child.stdout.splitlines()[-1])
-    scores = np.load(scores_path)
-    nats, error = mean_and_error(scores)
+    scores = np.load(scores_file)
     n_not_finite = int(np.count_nonzero(~np.isfinite(scores)))
-    return {"nats": nats, "nats_error": error, "n_not_finite": n_not_finite, **measured}, scores
+    if n_not_finite:
+        said = f"{n_not_finite} of {len(scores)} log-densities are not finite"
+        return {"error": said, "n_not_finite": n_not_finite, **measured}, None
+    nats, error = mean_and_error(scores)
+    return {"nats": nats, "nats_error": error, "n_not_finite": 0, **measured}, scores
 
 
 def add_paired_differences(records: list[dict], scores: dict, ours: str) -> None:
-    """Mean over test rows of ours minus the peer's log-density, with its standard error."""
-    if scores.get(ours) is None:
-        return
+    """Mean over test rows of ours minus the peer's log-density, with its standard error.
+
+    Ours is ``{ours}_budget`` of the peer's own budget where that was run, else `ours`; the name is
+    kept beside the figures. A difference stays as it is where scores are not at hand.
+    """
     for record in records:
-        peer = scores[record["model"]]
-        if peer is not None and record["model"] != ours:
-            mean, error = mean_and_error(scores[ours] - peer)
-            record.update(ours_minus_peer=mean, ours_minus_peer_error=error)
+        peer, budget = scores[key(record)], record["budget"]
+        mine = next(
+            (pair for pair in ((f"{ours}_budget", budget), (ours, None)) if _at_hand(scores, pair)),
+            None,
+        )
+        if peer is None or mine is None or record["model"] in (ours, f"{ours}_budget"):
+            continue
+        mean, error = mean_and_error(scores[mine] - peer)
+        record.update(ours=mine[0], ours_minus_peer=mean, ours_minus_peer_error=error)
+
+
+def _at_hand(scores: dict, pair: tuple) -> bool:
+    return scores.get(pair) is not None
 
 
 def told(record: dict) -> str:
     """One line of progress."""
-    start = f"{record['set']} seed {record['seed']} {record['model']}:"
+    budget = "" if record.get("budget") is None else f" {record['budget']:g} s"
+    start = f"{record['set']} seed {record['seed']} {record['model']}{budget}:"
     if "error" in record:
         return f"{start} failed: {record['error']}"
     return f"{start} {record['nats']:.3f} nats, fit {record['fit_seconds']:.1f} s"
 
 
+def begun(args) -> tuple[dict, Path]:
+    """Results without a record, or those to go on with, and the file that they belong in."""
+    if args.resume is None:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        out = args.out or HERE / "results" / f"density-{stamp}.json"
+        results = {"provenance": describe(), "budgets": args.budgets, "ours": args.ours}
+        return {**results, "records": []}, out
+    results = json.loads(args.resume.read_text(encoding="utf-8"))
+    if "budget" in results:  # written before a file could hold several
+        results = {"budgets": [results.pop("budget")], **results}
+    for record in results["records"]:
+        implied = results["budgets"][0] if record["model"] in WITHIN_BUDGET else None
+        record.setdefault("budget", implied)
+    results["budgets"] = sorted({*results["budgets"], *args.budgets})
+    results.setdefault("resumed", []).append(describe())
+    return results, args.resume
+
+
 def main() -> None:
     """Run, keep, print."""
     args = arguments()
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    out = args.out or HERE / "results" / f"density-{stamp}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    results = {
-        "provenance": describe(),
-        "budget": args.budget,
-        "ours": args.ours,
-        "records": [],
-    }
+    results, out = begun(args)
+    args.ours = results["ours"]
+    scores_folder = out.with_suffix(".scores")
+    scores_folder.mkdir(parents=True, exist_ok=True)
     for name in args.sets:
         for seed in args.seeds:
-            results["records"] += run_set(name, seed, args)
-            out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            done = results["records"]
+            others = [r for r in done if (r["set"], r["seed"]) != (name, seed)]
+            run = run_set(name, seed, args, done=done, scores_folder=scores_folder)
+            for records in run:
+                results["records"] = [*others, *records]
+                out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(markdown(results))
     print(f"\nWritten to {out}", file=sys.stderr)
 

@@ -19,6 +19,9 @@ DISTRIBUTIONS = (
     "optax",
     "equinox",
     "flowjax",
+    "torch",
+    "zuko",
+    "nflows",
     "pyod",
     "skgauss",
 )

@@ -38,11 +38,12 @@ def tables(args):
     records: list[dict] = []
     ours = [MODEL_OF_HEAD[head] for head in args.heads]
     models = ours if args.quick else ["gmm", *ours]
-    how = Namespace(models=models, ours=ours[0], budget=0.0, timeout=args.timeout, data=args.data)
+    how = Namespace(models=models, ours=ours[0], timeout=args.timeout, data=args.data)
     beyond = {model: options(args) for model in ours}
     for name in ("magic",) if args.quick else (args.sets or SETS):
         for seed in args.seeds:
-            records += map(flat, run_set(name, seed, how, beyond))
+            *_, found = run_set(name, seed, how, beyond)
+            records += map(flat, found)
             yield [
                 table(
                     "Mean log-likelihood of held-out rows in nats, in units of the standardised "
@@ -78,7 +79,6 @@ def tables(args):
 def power_tables(args):
     """Yield the table of the part, again after every fit."""
     records: list[dict] = []
-    how = Namespace(budget=0.0, timeout=args.timeout)
     for minute_noise in (False, True):
         split = power_in_full(args.data, minute_noise=minute_noise)
         if args.quick:
@@ -90,8 +90,9 @@ def power_tables(args):
                 if head == "auto":
                     continue
                 model = MODEL_OF_HEAD[head]
-                measured, _ = run_model(model, parts, args.seeds[0], how, options(args))
-                found = {"set": "POWER in full", "seed": args.seeds[0], "model": model}
+                seed, beyond = args.seeds[0], options(args)
+                measured, _ = run_model(model, parts, seed, None, args.timeout, beyond)
+                found = {"set": "POWER in full", "seed": seed, "model": model}
                 found.update(n_train=len(split.train), n_test=len(split.test), **measured)
                 found["time"] = "U(0, 1) minute noise" if minute_noise else "as in the papers"
                 found["max_layers"] = args.max_layers or "default"

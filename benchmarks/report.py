@@ -12,8 +12,10 @@ import numpy as np
 HEADER = (
     "set",
     "model",
+    "budget s",
     "held-out nats",
     "ours - peer",
+    "ours",
     "fit s",
     "of it, chosen fit",
     "import s",
@@ -29,29 +31,37 @@ def mean_and_error(values: np.ndarray) -> tuple[float, float]:
 
 
 def markdown(results: dict) -> str:
-    """The table of a result file, one line per set and model, means over seeds.
+    """The table of a result file, one line per set, model and budget, means over seeds.
 
     The error beside a mean over seeds is the mean of the seeds' standard errors, not divided by
     the root of their number: splits of one table share rows and are not independent.
     """
     groups: dict = {}
     for record in results["records"]:
-        groups.setdefault((record["set"], record["model"]), []).append(record)
+        key = record["set"], record["model"], record.get("budget")
+        groups.setdefault(key, []).append(record)
     lines = [HEADER, ("---",) * len(HEADER)]
-    lines += [_line(name, model, records) for (name, model), records in groups.items()]
+    lines += [_line(*key, records) for key, records in groups.items()]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return "\n\n".join([table, _preparations(results), _provenance(results)])
 
 
-def _line(name: str, model: str, records: list) -> tuple:
+def budgets(results: dict) -> str:
+    """The seconds that were given, as text; older files have one budget for all."""
+    return ", ".join(f"{b:g}" for b in results.get("budgets") or [results["budget"]])
+
+
+def _line(name: str, model: str, budget: float | None, records: list) -> tuple:
+    start = (name, model, "" if budget is None else f"{budget:g}")
     failures = [record["error"] for record in records if "error" in record]
     if failures:
-        return (name, model, f"failed: {failures[0]}".replace("|", "/"), *[""] * (len(HEADER) - 3))
+        told = f"failed: {failures[0]}".replace("|", "/")
+        return (*start, told, *[""] * (len(HEADER) - len(start) - 1))
     return (
-        name,
-        model,
+        *start,
         _with_error(records, "nats", "nats_error"),
         _with_error(records, "ours_minus_peer", "ours_minus_peer_error"),
+        ", ".join(dict.fromkeys(record.get("ours", "") for record in records)),
         _number(records, "fit_seconds", ".1f"),
         _number([record["details"] for record in records], "chosen_fit_seconds", ".1f"),
         _number(records, "import_seconds", ".1f"),
@@ -88,8 +98,21 @@ def _provenance(results: dict) -> str:
     seeds = sorted({record["seed"] for record in results["records"]})
     return (
         f"{told['date']}, revision {told['git_revision']}, {machine['cpus']} CPUs "
-        f"({machine['processor']}), budget {results['budget']:g} s, seeds {seeds}; {versions}."
+        f"({machine['processor']}), budget {budgets(results)} s, seeds {seeds}; {versions}."
+        + _continued(results)
     )
+
+
+def _continued(results: dict) -> str:
+    """Where a file was gone on with by another revision or on another machine."""
+    first = results["provenance"]
+    others = [
+        f" Continued {told['date']}, revision {told['git_revision']}, "
+        f"{told['machine']['cpus']} CPUs ({told['machine']['processor']})."
+        for told in results.get("resumed", ())
+        if any(told[part] != first[part] for part in ("git_revision", "machine", "versions"))
+    ]
+    return "".join(dict.fromkeys(others))
 
 
 if __name__ == "__main__":

@@ -19,14 +19,35 @@ import numpy as np
 MODELS = {
     "gaussian": ("sklearn_models", "fit_gaussian"),
     "gmm": ("sklearn_models", "fit_mixture"),
+    "gmm_budget": ("sklearn_models", "fit_mixture_within_budget"),
+    "kde": ("sklearn_models", "fit_kernel_density"),
     "flowjax": ("flowjax_models", "fit_default"),
     "flowjax_tuned": ("flowjax_models", "fit_tuned"),
+    "flowjax_maf": ("flowjax_models", "fit_autoregressive"),
+    "zuko_nsf": ("torch_models", "fit_zuko_spline"),
+    "zuko_gf": ("torch_models", "fit_zuko_gaussianization"),
+    "nflows_rqnsf_c": ("torch_models", "fit_nflows_spline_coupling"),
+    "nflows_rqnsf_c_paper": ("torch_models", "fit_nflows_paper"),
     "skgauss": ("skgauss_models", "fit_default"),
     "skgauss_budget": ("skgauss_models", "fit_within_budget"),
     "rbig": ("rbig_models", "fit_default"),
     "rbig_mixture": ("rbig_models", "fit_mixture"),
     "rbig_auto": ("rbig_models", "fit_auto"),
 }
+#: Those that stop at a budget, and are fitted anew for each; the others stop where they like.
+WITHIN_BUDGET = frozenset(
+    {
+        "gmm_budget",
+        "flowjax",
+        "flowjax_tuned",
+        "flowjax_maf",
+        "zuko_nsf",
+        "zuko_gf",
+        "nflows_rqnsf_c",
+        "nflows_rqnsf_c_paper",
+        "skgauss_budget",
+    }
+)
 
 
 def measure(

@@ -12,6 +12,7 @@ from pathlib import Path
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 sys.path.append(str(RESULTS.parent))
 
+from report import budgets  # noqa: E402
 from result_tables import cells  # noqa: E402
 
 CLEAR = 2  # standard errors of the paired difference, from which on it counts as one
@@ -21,7 +22,14 @@ MODELS = {
     "skgauss_budget": "GlowGaussianizer, defaults, stopped at the budget",
     "flowjax": "flowjax coupling_flow, defaults",
     "flowjax_tuned": "flowjax coupling_flow, tuned",
+    "flowjax_maf": "flowjax masked_autoregressive_flow, splines",
+    "zuko_nsf": "zuko NSF",
+    "zuko_gf": "zuko GF",
+    "nflows_rqnsf_c": "nflows RQ-NSF (C)",
+    "nflows_rqnsf_c_paper": "nflows RQ-NSF (C), the paper's size",
     "gmm": "GaussianMixture, best of a grid",
+    "gmm_budget": "GaussianMixture, best k to 500",
+    "kde": "KernelDensity, best bandwidth",
     "rbig": "RBIGTransformer, defaults",
     "rbig_mixture": 'RBIGTransformer, head="mixture"',
     "rbig_auto": 'RBIGTransformer, head="auto"',
@@ -45,6 +53,7 @@ DENSITY_COLUMNS = {
     "score": "scored, rows/s",
     "memory": "peak MiB",
 }
+PANELS = 3  # of the picture, side by side
 
 
 def list_table(header, rows, caption=None):
@@ -82,21 +91,29 @@ def verdict(difference, error):
 
 
 def grouped(results):
-    """Records by table and model, in the order of the file."""
+    """Records by table, model and budget, in the order of the file."""
     groups = {}
     for record in results["records"]:
-        groups.setdefault((record["set"], record["model"]), []).append(record)
+        key = record["set"], record["model"], record.get("budget")
+        groups.setdefault(key, []).append(record)
     return groups
 
 
+def label(model, budget):
+    """What a reader calls the model, with the seconds that it was given."""
+    said = MODELS.get(model, model)
+    return said if budget is None else f"{said}, {budget:g} s"
+
+
 def density_rows(results):
-    """One row per table and model."""
-    for (name, model), records in grouped(results).items():
+    """One row per table, model and budget."""
+    ours = (results["ours"], f"{results['ours']}_budget")
+    for (name, model, budget), records in grouped(results).items():
         failed = next((record["error"] for record in records if "error" in record), None)
         told = f"{name}, {records[0]['n_train']:,} x {records[0]['n_features']}"
-        label = f"**{MODELS[model]}**" if model == results["ours"] else MODELS.get(model, model)
+        called = f"**{label(model, budget)}**" if model in ours else label(model, budget)
         if failed:
-            yield [told, label, f"failed: {failed}", *[""] * (len(DENSITY_COLUMNS) - 3)]
+            yield [told, called, f"failed: {failed}", *[""] * (len(DENSITY_COLUMNS) - 3)]
             continue
         difference, error = mean(records, "ours_minus_peer"), mean(records, "ours_minus_peer_error")
         numbers = {
@@ -104,7 +121,7 @@ def density_rows(results):
         }
         yield [
             told,
-            label,
+            called,
             with_error(mean(records, "nats"), mean(records, "nats_error")),
             with_error(difference, error),
             verdict(difference, error),
@@ -116,11 +133,11 @@ def density_rows(results):
 
 
 def comparisons(results):
-    """Table, model, difference and error of every paired comparison."""
-    for (name, model), records in grouped(results).items():
+    """Table, label of the model, difference and error of every paired comparison."""
+    for (name, model, budget), records in grouped(results).items():
         difference = mean(records, "ours_minus_peer")
         if difference is not None:
-            yield name, model, difference, mean(records, "ours_minus_peer_error")
+            yield name, label(model, budget), difference, mean(records, "ours_minus_peer_error")
 
 
 def summary(results):
@@ -135,16 +152,21 @@ def summary(results):
             names = [name for name, said in verdicts if said == word]
             if names:
                 parts.append(f"{word} on {', '.join(names)}")
-        lines.append(f"- Against *{MODELS.get(model, model)}*: {'; '.join(parts)}.")
+        lines.append(f"- Against *{model}*: {'; '.join(parts)}.")
+    if any(record.get("ours", results["ours"]) != results["ours"] for record in results["records"]):
+        lines.append(
+            "- A model that stops at a budget is compared with ours stopped at the same one where "
+            "that was run; the others, with ours as it stops by itself."
+        )
     return lines
 
 
 def picture(results, path):
-    """Draw the paired differences, one line per peer except the single Gaussian."""
+    """Draw the paired differences, one panel per peer except the single Gaussian."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    shown = [c for c in comparisons(results) if c[1] != "gaussian"]
+    shown = [c for c in comparisons(results) if c[1] != MODELS["gaussian"]]
     if not shown:
         return False
     colours = {"ahead": "#0072B2", "behind": "#D55E00", "undecided": "0.45"}
@@ -152,9 +174,14 @@ def picture(results, path):
     names = list(dict.fromkeys(name for name, *_ in shown))
     models = list(dict.fromkeys(model for _, model, *_ in shown))
     with mpl.rc_context({"svg.hashsalt": "skgauss", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(8, 0.9 + 0.42 * len(names)), layout="constrained")
-        axes = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
-        for axis, model in zip(axes, models, strict=True):
+        n_across = min(PANELS, len(models))
+        n_down = -(-len(models) // n_across)
+        height = n_down * (0.9 + 0.42 * len(names))
+        figure = Figure(figsize=(8, height), layout="constrained")
+        axes = figure.subplots(n_down, n_across, sharey=True, squeeze=False).ravel()
+        for axis in axes[len(models) :]:
+            axis.remove()
+        for axis, model in zip(axes, models, strict=False):
             axis.axvline(0, color="0.6", linewidth=0.8)
             for name, other, difference, error in shown:
                 if other == model:
@@ -163,10 +190,8 @@ def picture(results, path):
                     axis.errorbar(
                         difference, names.index(name), xerr=CLEAR * error, capsize=3, **style
                     )
-            axis.set(
-                title=f"against {MODELS.get(model, model)}", xlabel="ours minus it, nats per row"
-            )
-            axis.title.set_fontsize("medium")
+            axis.set(title=f"against {model}", xlabel="ours minus it, nats per row")
+            axis.title.set_fontsize("medium" if n_across < PANELS else "x-small")
             axis.spines[["top", "right"]].set_visible(False)
         axes[0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
         figure.savefig(path, metadata={"Date": None})
@@ -188,8 +213,8 @@ def provenance(name, results):
         said.append(f"load average {told['load_average']:g} before")
     if "command" in told:
         said.append(f"``{told['command']}``")
-    if "budget" in results:
-        said.append(f"budget {results['budget']:g} s")
+    if results.keys() & {"budget", "budgets"}:
+        said.append(f"budget {budgets(results)} s")
     if seeds:
         said.append(f"seeds {', '.join(map(str, seeds))}")
     return f"Provenance: ``{name}``, {'; '.join(said)}; {versions}."
