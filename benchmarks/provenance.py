@@ -19,6 +19,8 @@ DISTRIBUTIONS = (
     "optax",
     "equinox",
     "flowjax",
+    "nflows",
+    "torch",
     "pyod",
     "skgauss",
 )
