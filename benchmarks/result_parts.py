@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -57,6 +58,31 @@ class ResultFile:
             if name in self.parts:
                 part = self.parts[name]
                 print(f"\n{part['title']}\n{markdown(part['tables'])}", flush=True)
+
+
+def run_parts(parts: Mapping[str, tuple], args) -> None:
+    """Measure the parts named, keep them after every record, show them.
+
+    `parts` maps names to (title, ``records(args)``, ``tables(records)``). Of `args` are read
+    ``parts``, ``out``, ``quick`` (keep nothing) and ``print`` (measure nothing).
+    """
+    titles = {name: title for name, (title, *_) in parts.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        results = ResultFile(Path(scratch, "quick.json") if args.quick else args.out, titles)
+        if args.print:
+            results.retable(lambda name, records: parts[name][2](records))
+            results.show(args.parts)
+            return
+        for name in args.parts:
+            _, measure, tables = parts[name]
+            provenance, records = measured_now(parts, name), []
+            for record in measure(args):
+                print(record, file=sys.stderr, flush=True)
+                records.append(record)
+                results.keep(name, provenance, tables(records), records)
+            results.show([name])
+    if not args.quick:
+        print(f"\nWritten to {args.out}", file=sys.stderr)
 
 
 def markdown(tables: list[dict]) -> str:

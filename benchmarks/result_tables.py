@@ -17,6 +17,19 @@ def table(caption: str, columns: list[dict], records: list[dict], notes: tuple =
     return {"caption": caption, "columns": columns, "records": records, "notes": list(notes)}
 
 
+def means(records: list[dict], by: tuple) -> list[dict]:
+    """One record per value of the entries `by`: the means of the numbers of its records."""
+    groups: dict = {}
+    for record in records:
+        groups.setdefault(tuple(record[key] for key in by), []).append(record)
+    return [{**group[0], **_mean_numbers(group)} for group in groups.values()]
+
+
+def _mean_numbers(group):
+    numbers = [key for key, value in group[0].items() if isinstance(value, float)]
+    return {key: sum(record[key] for record in group) / len(group) for key in numbers}
+
+
 def cells(found: dict) -> list[list[str]]:
     """Headings and rows of a table as text; columns that no record fills are left out."""
     columns = [c for c in found["columns"] if any(_has(r, c) for r in found["records"])]

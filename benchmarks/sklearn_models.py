@@ -33,6 +33,12 @@ def fit_mixture(train, validation, *, seed, budget, grid=MIXTURE_GRID):
     Every k of the grid is fitted, which is what a user pays for the choice; the time of the chosen
     fit alone is kept as ``chosen_fit_seconds``.
     """
+    model, details = best_mixture(train, validation, seed=seed, grid=grid)
+    return model.score_samples, details
+
+
+def best_mixture(train, validation, *, seed, grid=MIXTURE_GRID):
+    """The fitted mixture with the best validation score, and how it was chosen."""
     with threadpool_limits(1):  # on matrices this small, threads wait for one another
         fits = [_timed_mixture(train, k, seed) for k in grid]
     scores = [model.score(validation) for model, _ in fits]
@@ -45,7 +51,7 @@ def fit_mixture(train, validation, *, seed, budget, grid=MIXTURE_GRID):
         "chosen_fit_seconds": seconds,
         "converged": bool(model.converged_),
     }
-    return model.score_samples, details
+    return model, details
 
 
 def fit_mixture_within_budget(train, validation, *, seed, budget):

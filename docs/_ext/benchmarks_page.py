@@ -36,6 +36,8 @@ MODELS = {
     "gaussian": "one Gaussian",
 }
 TITLES = {
+    "beyond_nats": "What likelihood does not show",
+    "scaling": "How costs grow",
     "rbig": "RBIGTransformer",
     "marginals": "Marginals",
     "adbench": "Anomaly detection",
