@@ -397,7 +397,8 @@ def maximize_likelihood(
         At the end of training; carry on from here for a warm start.
     progress : Progress
         With the best averaged parameters: by held-out likelihood where rows are held out,
-        else the last finite ones. `with_parameters` puts them into the flow.
+        those of the start among them, else the last finite ones. `with_parameters` puts them
+        into the flow.
 
     Examples
     --------
@@ -437,6 +438,7 @@ def maximize_likelihood(
         trainer, order = _Trainer(flow, rows, options, pool), np.arange(len(rows.weight))
         if held_out is not None:
             trainer.compile_ahead(state.params, rows.take(order[:1]).shape[1])
+            start, start_score = progress.best, trainer.score(state.average, held_out)
         done, total = 0, len(trainer.iteration(order, np.random.default_rng(0))) * options.max_iter
         for _ in range(options.max_iter):
             losses, n_rows = [], 0
@@ -456,4 +458,6 @@ def maximize_likelihood(
                 progress.stopped, go_on = "callback", False
             if not go_on:
                 break
+    if held_out is not None and start_score > progress.best_score:
+        progress.best, progress.best_score = start, start_score
     return state, progress

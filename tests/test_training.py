@@ -137,6 +137,16 @@ def test_early_stopping_keeps_the_best():
     assert score(flow, held_out) == pytest.approx(scores[best], abs=1e-4)
 
 
+def test_a_start_that_training_does_not_beat_is_kept():
+    """Whatever the learning rate: rows held out are no less likely than before."""
+    best = train(rows_of(X), max_iter=300, learning_rate_init=5e-2)[0]
+    spoilt, progress = train(
+        rows_of(X), rows_of(X), flow=best, ema_decay=0.0, learning_rate_init=3.0, max_iter=4
+    )
+    assert max(progress.validation_scores) < score(best, X) - 0.01
+    assert score(spoilt, X) == pytest.approx(score(best, X), abs=1e-6)
+
+
 def test_tolerance_counts_small_gains_as_none():
     held_out = rows_of(X[:50])
     patient = train(rows_of(X), held_out, max_iter=20, n_iter_no_change=3)[1]
