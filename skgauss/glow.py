@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, cast
@@ -50,6 +51,7 @@ __all__ = ["GlowGaussianizer"]
 
 _AUTO = StrOptions({"auto"})
 _HEAD_TIME = 0.5  # of `max_time`, that a mixture in the head should take
+_LEAST_TIME = 1e-3  # seconds: one update is always made
 
 
 @jax.jit
@@ -114,7 +116,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     tol : float, default=1e-4
         In nats per row.
     max_time : float or None, default=None
-        Seconds after which training ends with the best parameters so far.
+        Seconds that `fit` should take: a mixture in the head gets at most half, and the learning
+        rate falls to zero in what is left; training then ends with the best parameters so far.
     dequantize : bool, default=False
         Add, in fit, uniform noise of one step to columns whose values repeat on a grid.
     dtype : {"float32", "float64"}, default="float32"
@@ -293,7 +296,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     @with_callbacks
     def _learn(self, X, sample_weight, *, carry_on, one_pass):
         """Prepare the rows, start the flow unless it goes on, and train it."""
-        rng = numpy_generator(self.random_state)
+        started, rng = time.monotonic(), numpy_generator(self.random_state)
         X, weight = canonical_rows(X, sample_weight)
         config = self._configuration(float(weight.sum()))
         split = self.early_stopping and not one_pass
@@ -309,7 +312,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         head, stack = self._parts()
         train_rows = table.rows(train, head, self.training_noise_)
         held_out_rows = table.rows(held_out, head) if len(held_out) else None
-        options = self._options(config, one_pass)
+        options = self._options(config, one_pass, time.monotonic() - started)
         state, progress = maximize_likelihood(
             stack,
             self._state(carry_on, stack),
@@ -410,7 +413,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         ]
         return jax.tree.unflatten(jax.tree.structure(start), leaves)
 
-    def _options(self, config, one_pass):
+    def _options(self, config, one_pass, spent):
+        """How to train, in what `spent` seconds have left of the time."""
         return TrainingOptions(
             max_iter=1 if one_pass else config.max_iter,
             min_updates=1 if one_pass else MIN_UPDATES,
@@ -420,7 +424,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             ema_decay=self.ema_decay,
             tol=self.tol,
             n_iter_no_change=config.n_iter_no_change,
-            max_time=self.max_time,
+            max_time=None if self.max_time is None else max(self.max_time - spent, _LEAST_TIME),
             dtype=np.dtype(self.dtype),
             constant_rate=one_pass,
             verbose=self.verbose,

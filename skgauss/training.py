@@ -234,6 +234,8 @@ class _Trainer:
         self.options, self.pool, self.devices = options, pool, jax.local_devices()
         self.mean_weight = float(rows.weight.mean())
         self.x64 = np.dtype(options.dtype) == np.float64
+        a_pass = self.iteration(np.arange(len(rows.weight)), np.random.default_rng(0))
+        self.total = len(a_pass) * options.max_iter  # updates
 
     def on_shards(self, function, vector, x, weight):
         """Apply a compiled function to the two halves of a batch, in two threads."""
@@ -277,21 +279,22 @@ class _Trainer:
         n_passes = -(-self.options.min_updates // len(self.batches(order)))
         return [b for _ in range(n_passes) for b in self.batches(rng.permutation(order))]
 
-    def update(self, state, rows, indices, done, total):
+    def update(self, state, rows, indices, done, share):
         """Make one update; return the state and the batch's mean loss, both on the device."""
         x, weight = self.batch(rows, indices)
         weight /= self.mean_weight * len(indices)
         outputs = self.on_shards(_loss_and_gradient, state.params, x, weight)
         losses, gradients = zip(*outputs, strict=True)
-        rate, averaging = self.schedule(done, total)
+        rate, averaging = self.schedule(done, share)
         state = _update(self.layout, state, gradients, rate, averaging, self.options.alpha)
         return state, sum(losses)
 
-    def schedule(self, done, total):
-        """Learning rate and averaging of the update that follows `done` ones of `total`."""
-        rate = min(1.0, (done + 1) / min(_WARMUP, max(1, total // 10)))
+    def schedule(self, done, share):
+        """Learning rate and averaging after `done` updates, a `share` of all in updates or time."""
+        warmup = min(_WARMUP, max(1, self.total // 10))
+        rate = min(1.0, (done + 1) / warmup)
         if not self.options.constant_rate:
-            rate *= 0.5 * (1 + math.cos(math.pi * min(done / total, 1)))
+            rate *= 0.5 * (1 + math.cos(math.pi * min(share, 1)))
         averaging = min(self.options.ema_decay, (1 + done) / (10 + done))
         return np.float32(self.options.learning_rate_init * rate), np.float32(averaging)
 
@@ -429,7 +432,7 @@ def maximize_likelihood(
     True
     """
     progress = Progress(best=np.array(state.average))
-    deadline = time.monotonic() + (np.inf if options.max_time is None else options.max_time)
+    started, max_time = time.monotonic(), options.max_time or np.inf
     with (
         jax.enable_x64(np.dtype(options.dtype) == np.float64),
         ThreadPoolExecutor(N_SHARDS) as pool,
@@ -439,14 +442,16 @@ def maximize_likelihood(
         if held_out is not None:
             trainer.compile_ahead(state.params, rows.take(order[:1]).shape[1])
             start, start_score = progress.best, trainer.score(state.average, held_out)
-        done, total = 0, len(trainer.iteration(order, np.random.default_rng(0))) * options.max_iter
+        done, spent = 0, 0.0  # updates, and the share of the time
         for _ in range(options.max_iter):
             losses, n_rows = [], 0
             for indices in trainer.iteration(order, rng):
-                state, loss = trainer.update(state, rows, indices, done, total)
+                share = max(done / trainer.total, spent)
+                state, loss = trainer.update(state, rows, indices, done, share)
                 losses.append(loss)
                 done, n_rows = done + 1, n_rows + len(indices)
-                if time.monotonic() > deadline:
+                spent = (time.monotonic() - started) / max_time
+                if spent > 1:
                     progress.stopped = "max_time"
                     break
             progress.loss_curve.append(float(np.mean(losses) - rows.log_det))
