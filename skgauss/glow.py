@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
+from contextlib import nullcontext
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, cast
 
@@ -42,6 +43,7 @@ from skgauss.training import (
     MIN_UPDATES,
     N_SHARDS,
     TrainingOptions,
+    compiling_ahead,
     maximize_likelihood,
     start_state,
     with_parameters,
@@ -51,7 +53,6 @@ __all__ = ["GlowGaussianizer"]
 
 _AUTO = StrOptions({"auto"})
 _HEAD_TIME = 0.5  # of `max_time`, that a mixture in the head should take
-_LEAST_TIME = 1e-3  # seconds: one update is always made
 
 
 @jax.jit
@@ -307,7 +308,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         if carry_on:
             self._check_unchanged(config)
         else:
-            with one_blas_thread():  # or the threads that fit the head wait for each other
+            ahead = self._compiling_ahead(X.shape[1], config) if len(held_out) else nullcontext()
+            with ahead, one_blas_thread():  # or the threads that fit the head wait for each other
                 self._start(table, train, held_out, config, rng)
         head, stack = self._parts()
         train_rows = table.rows(train, head, self.training_noise_)
@@ -359,19 +361,28 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Z, _ = head_forward(head, X[sample])
         self.training_noise_ = noise_scale(Z, weight[sample], rng)
         Z = Z + self.training_noise_ * rng.standard_normal(Z.shape)
+        with jax.enable_x64(True):  # a rotation fitted in float32 would not be one in float64
+            rows = pad_rows(Z, weight[sample])
+            stack = GlowStack.from_data(rng, *rows, **self._steps(config))
+        self.flow_ = Chain((head, stack.astype(np.float64)))
+
+    def _steps(self, config):
+        """What the steps are made of."""
         kwargs = {"hidden_layer_sizes": config.hidden_layer_sizes}
         if self.coupling != "affine":
             kwargs["n_bins" if self.coupling == "spline" else "n_components"] = self.n_bins
-        with jax.enable_x64(True):  # a rotation fitted in float32 would not be one in float64
-            stack = GlowStack.from_data(
-                rng,
-                *pad_rows(Z, weight[sample]),
-                n_steps=config.n_steps,
-                mixer=self.mixer,
-                coupling=self.coupling,
-                coupling_kwargs=kwargs,
-            )
-        self.flow_ = Chain((head, stack.astype(np.float64)))
+        return {
+            "n_steps": config.n_steps,
+            "mixer": self.mixer,
+            "coupling": self.coupling,
+            "coupling_kwargs": kwargs,
+        }
+
+    def _compiling_ahead(self, n_features, config):
+        with jax.enable_x64(True):
+            stack = GlowStack.init(jax.random.key(0), n_features, **self._steps(config))
+        options = self._options(config, one_pass=False, spent=0.0)
+        return compiling_ahead(stack.astype(np.float64), n_features, options)
 
     def _parts(self) -> tuple[Chain, GlowStack]:
         """The head and the steps of the fitted flow."""
@@ -424,7 +435,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             ema_decay=self.ema_decay,
             tol=self.tol,
             n_iter_no_change=config.n_iter_no_change,
-            max_time=None if self.max_time is None else max(self.max_time - spent, _LEAST_TIME),
+            max_time=None if self.max_time is None else max(self.max_time - spent, 1e-3),
             dtype=np.dtype(self.dtype),
             constant_rate=one_pass,
             verbose=self.verbose,

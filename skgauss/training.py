@@ -12,8 +12,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ __all__ = [
     "Rows",
     "TrainingOptions",
     "TrainingState",
+    "compiling_ahead",
     "maximize_likelihood",
     "start_state",
     "with_parameters",
@@ -259,17 +261,6 @@ class _Trainer:
         x = x.reshape(len(x), half, N_SHARDS).transpose(2, 0, 1)  # rows dealt in turn
         return np.ascontiguousarray(x), weight.reshape(half, N_SHARDS).T.copy()
 
-    def compile_ahead(self, vector, n_channels):
-        """Compile the two large functions at once, one per thread."""
-        half = -(-self.options.batch_size // N_SHARDS)
-        x, weight = np.zeros((n_channels, half), vector.dtype), np.zeros(half, vector.dtype)
-
-        def run(function):
-            with jax.enable_x64(self.x64):
-                function(self.layout, vector, self.held, x, weight)
-
-        list(self.pool.map(run, (_loss_and_gradient, _evaluate)))
-
     def batches(self, order):
         """Cut rows into batches of equal size, none dropped."""
         return np.array_split(order, -(-len(order) // self.options.batch_size))
@@ -304,6 +295,41 @@ class _Trainer:
         for indices in self.batches(np.arange(len(rows.weight))):
             total += float(sum(self.on_shards(_evaluate, vector, *self.batch(rows, indices))))
         return float(total / rows.weight.sum() + rows.log_det)
+
+
+@contextmanager
+def compiling_ahead(flow: Bijection, n_channels: int, options: TrainingOptions) -> Iterator[None]:
+    """Compile in threads, beside other work, what a training with rows held out will need.
+
+    Parameters
+    ----------
+    flow : Bijection
+        Of the structure that will be trained; its values do not matter.
+    n_channels : int
+    options : TrainingOptions
+
+    Examples
+    --------
+    >>> from skgauss.bijections import ActNorm
+    >>> from skgauss.training import TrainingOptions, compiling_ahead
+    >>> options = TrainingOptions(1, 64, 1e-2, 0.0, 0.9, 1e-4, 1, None)
+    >>> with compiling_ahead(ActNorm.init(3), 3, options):
+    ...     pass  # prepare the rows
+    """
+    template, held = partition(flow)
+    layout, vector = _Layout.of(template), start_state(flow, options.dtype).params
+    half = -(-options.batch_size // N_SHARDS)
+    x, weight = np.zeros((n_channels, half), vector.dtype), np.zeros(half, vector.dtype)
+
+    def run(function):
+        with jax.enable_x64(np.dtype(options.dtype) == np.float64):
+            function(layout, vector, held, x, weight)
+
+    with ThreadPoolExecutor(N_SHARDS) as pool:
+        compiled = [pool.submit(run, function) for function in (_loss_and_gradient, _evaluate)]
+        yield
+        for function in compiled:
+            function.result()
 
 
 def start_state(flow: Bijection, dtype: Any = np.float32) -> TrainingState:
@@ -440,7 +466,6 @@ def maximize_likelihood(
     ):
         trainer, order = _Trainer(flow, rows, options, pool), np.arange(len(rows.weight))
         if held_out is not None:
-            trainer.compile_ahead(state.params, rows.take(order[:1]).shape[1])
             start, start_score = progress.best, trainer.score(state.average, held_out)
         done, spent = 0, 0.0  # updates, and the share of the time
         for _ in range(options.max_iter):
