@@ -25,6 +25,7 @@ from skgauss.rotations import ica_axes, random_axes, turned
 __all__ = ["BLOCK_VALUES", "Columns", "IterationOptions", "Trace", "add_layers", "mean_and_error"]
 
 BLOCK_VALUES = 1 << 17  # so many that threads rarely wait for each other
+_FEW_VALUES = 1 << 20
 _TASKS_PER_THREAD = 4
 _SAMPLE_ROWS = 10_000  # that the directions are chosen on
 _MARGINAL_HELD_OUT = 0.2
@@ -83,7 +84,8 @@ class Columns:
         self.n_rows = float(weight.sum())
         self.weight = weight
         self._plain = bool(np.all(weight == 1))
-        size = max(256, BLOCK_VALUES // len(Y))
+        few = Y.size < _FEW_VALUES  # too few for threads to gain: blocks that stay in a cache
+        size = max(256, (BLOCK_VALUES // 4 if few else BLOCK_VALUES) // len(Y))
         self._blocks = [slice(i, i + size) for i in range(0, Y.shape[1], size)]
 
     def map_blocks(self, function: Callable) -> list:

@@ -116,7 +116,7 @@ def _ica_axes_and_count(Y, weight, rng, fun, max_iter, tol=1e-3):
             value, slope = U * U, 2 * U
         value *= share
         step = value @ Y.T - (slope @ share)[:, None] * axes
-        left, _, right = linalg.svd(step)
+        left, _, right = np.linalg.svd(step)
         before, axes = axes, left @ right
         if np.min(np.abs(np.sum(before * axes, axis=1))) > 1 - tol:
             return axes, n_iter
