@@ -170,6 +170,7 @@ def test_dependence_of_two_columns_is_their_mutual_information():
     assert both == mutual_information(x, y, **QUICK)
 
 
+@pytest.mark.slow
 def test_chain_rule():
     x, y, z = blocks(conditional_mutual_information, 1000)
     both, std = mutual_information(
@@ -212,6 +213,7 @@ def test_divergence_to_the_standard_normal_is_negentropy_and_that_of_the_moments
     assert abs(value - negentropy(X, cv=2, random_state=0) - moments) < 3 * std
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", TWO_BLOCKS)
 def test_nothing_is_found_where_there_is_nothing(measure):
     found = [
@@ -343,7 +345,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_tables_give_finite_numbers(name):
     X, Y = HOSTILE[name](blocks(entropy, 150)[0])
-    estimator = RBIGTransformer(head="auto", max_layers=4)
+    estimator = RBIGTransformer(max_layers=4)
     value, std = mutual_information(
         X, Y, estimator=estimator, cv=2, random_state=0, return_std=True
     )
