@@ -90,7 +90,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         the map of a Gaussian mixture, the mean of four with up to 256 components each
         ("mixture"). "auto" takes the mixture where rows held out want more than one component.
         It is far likelier where columns depend on each other in other ways than a line, and
-        evaluates some 2,000 rows of 10 columns per second and core at its largest; "spline"
+        evaluates some 4,000 rows of 10 columns per second and core at its largest; "spline"
         evaluates the more rows.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the networks in the couplings.
