@@ -57,7 +57,16 @@ mixing = pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=mixing if n in MIXING_CHECKS else ()) for n in FURTHER_CHECKS],
+    [
+        pytest.param(
+            n,
+            marks=[
+                *([mixing] if n in MIXING_CHECKS else []),
+                *([pytest.mark.slow] if "global" in n else []),  # the same through a global setting
+            ],
+        )
+        for n in FURTHER_CHECKS
+    ],
 )
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda estimator: type(estimator).__name__)
 def test_further_scikit_learn_checks(estimator, name):

@@ -221,6 +221,7 @@ def test_convergence_of_a_flow():
     assert training.get_linewidth() == 3
 
 
+@pytest.mark.slow
 def test_convergence_without_rows_held_out():
     glow = fitted("glow-float64", "small")
     display = ConvergenceDisplay.from_estimator(glow)

@@ -145,7 +145,7 @@ def test_grid_search_over_processes():
     results = []
     for n_jobs in (1, 2):
         search = GridSearchCV(
-            glow(coupling="affine", max_iter=2), {"n_steps": [1, 2]}, cv=2, n_jobs=n_jobs
+            glow(coupling="affine"), {"max_iter": [1, 2]}, cv=2, n_jobs=n_jobs, refit=False
         )
         results.append(search.fit(X).cv_results_["mean_test_score"])
     np.testing.assert_allclose(results[0], results[1], rtol=1e-9)

@@ -190,6 +190,7 @@ def test_partial_fit_after_fit_carries_on():
 # Weights
 
 
+@pytest.mark.slow
 def test_weights_shift_the_density_as_copies_would():
     """Beyond one batch, in expectation: within 0.07 nats over the seeds, each within 0.15."""
     rng = np.random.default_rng(0)

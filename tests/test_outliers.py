@@ -343,6 +343,7 @@ def test_ties_make_no_spikes():
 # p-values
 
 
+@pytest.mark.slow
 def test_p_values_are_valid_on_average():
     """At most alpha plus two standard errors, at least alpha - 1/(n + 1) minus two."""
     alphas = np.array([0.01, 0.05, 0.1])
