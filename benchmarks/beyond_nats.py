@@ -19,7 +19,7 @@ import beyond_laws
 import beyond_sets
 from beyond_models import MODELS
 from datasets import SETS, default_data_dir
-from result_parts import run_parts
+from result_parts import parse_parts, parts_parser, run_parts
 
 HERE = Path(__file__).resolve().parent
 
@@ -37,23 +37,16 @@ PARTS = {
 
 def arguments() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
+    parser = parts_parser(__doc__, PARTS, HERE / "results" / "beyond_nats.json")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--data", type=Path, default=default_data_dir(), help="the .npz files")
     parser.add_argument("--quick", action="store_true", help="few rows; keeps nothing")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "beyond_nats.json")
     parser.add_argument(
         "--print", action="store_true", help="make the tables anew, measure nothing"
     )
-    args = parser.parse_args()
-    unknown = set(args.parts) - set(PARTS)
-    if unknown:
-        parser.error(f"no such part: {', '.join(sorted(unknown))}; accepted: {', '.join(PARTS)}")
-    args.parts = args.parts or list(PARTS)
-    return args
+    return parse_parts(parser, PARTS)
 
 
 if __name__ == "__main__":

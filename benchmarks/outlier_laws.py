@@ -9,7 +9,6 @@ older one in ``benchmarks/results/outlier_laws.json``; ``--print`` only makes th
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 from anomaly_sets import contaminated, load_anomalies, set_names
-from result_parts import ResultFile, measured_now
+from result_parts import ResultFile, measured_now, parse_parts, parts_parser
 from result_tables import column, table
 from skgauss import DensityOutlierDetector
 from worker import peak_mib
@@ -284,29 +283,23 @@ def _speed_table(records):
 
 def main() -> None:
     """Run, keep, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
+    parser = parts_parser(__doc__, PARTS, HERE / "results" / "outlier_laws.json")
     parser.add_argument("--data", type=Path, default=None, help="the .npz files")
     parser.add_argument("--rows", type=int, default=3000, help="largest number of rows of a set")
     parser.add_argument("--seeds", type=int, default=3, help="of the contamination")
     parser.add_argument("--fdr", type=float, default=0.1)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "outlier_laws.json")
     parser.add_argument(
         "--print", action="store_true", help="make the tables anew, measure nothing"
     )
-    args = parser.parse_args()
-    unknown = set(args.parts) - set(PARTS)
-    if unknown:
-        parser.error(f"no such part: {', '.join(sorted(unknown))}; accepted: {', '.join(PARTS)}")
-    names = args.parts or list(PARTS)
+    args = parse_parts(parser, PARTS)
     results = ResultFile(args.out, PARTS)
     if args.print:
         results.retable(tables)
     else:
-        for name in names:
+        for name in args.parts:
             provenance, records = measured_now(PARTS, name), globals()[name](args)
             results.keep(name, provenance, tables(name, records), records)
-    results.show(names)
+    results.show(args.parts)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import rbig_gaussian
 import rbig_quality
 import rbig_speed
 from datasets import SETS, default_data_dir
-from result_parts import ResultFile, measured_now
+from result_parts import ResultFile, measured_now, parse_parts, parts_parser
 
 HERE = Path(__file__).resolve().parent
 
@@ -40,8 +40,7 @@ PARTS = {
 
 def arguments() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
+    parser = parts_parser(__doc__, PARTS, HERE / "results" / "rbig.json")
     parser.add_argument("--sets", nargs="+", choices=SETS, help="tables of quality and of choices")
     parser.add_argument(
         "--heads",
@@ -56,13 +55,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=7200.0, help="seconds for one fit")
     parser.add_argument("--data", type=Path, default=default_data_dir(), help="the .npz files")
     parser.add_argument("--quick", action="store_true", help="small tables; keeps nothing")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "rbig.json")
-    args = parser.parse_args()
-    unknown = set(args.parts) - set(PARTS)
-    if unknown:
-        parser.error(f"no such part: {', '.join(sorted(unknown))}; accepted: {', '.join(PARTS)}")
-    args.parts = args.parts or list(PARTS)
-    return args
+    return parse_parts(parser, PARTS)
 
 
 def main() -> None:

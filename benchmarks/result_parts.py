@@ -6,6 +6,7 @@ makes them anew, without measuring.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -58,6 +59,24 @@ class ResultFile:
             if name in self.parts:
                 part = self.parts[name]
                 print(f"\n{part['title']}\n{markdown(part['tables'])}", flush=True)
+
+
+def parts_parser(description: str, parts: Iterable[str], out: Path) -> argparse.ArgumentParser:
+    """Command line of a benchmark in parts, to which it adds options of its own."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all")
+    parser.add_argument("--out", type=Path, default=out)
+    return parser
+
+
+def parse_parts(parser: argparse.ArgumentParser, parts: Iterable[str]) -> argparse.Namespace:
+    """Read the command line; without parts, all of them are meant."""
+    args = parser.parse_args()
+    unknown = set(args.parts) - set(parts)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; accepted: {', '.join(parts)}")
+    args.parts = args.parts or list(parts)
+    return args
 
 
 def run_parts(parts: Mapping[str, tuple], args) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import scaling_epochs
 import scaling_peers
 import scaling_scores
-from result_parts import run_parts
+from result_parts import parse_parts, parts_parser, run_parts
 
 HERE = Path(__file__).resolve().parent
 
@@ -31,19 +31,13 @@ PARTS = {
 
 def arguments() -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
+    parser = parts_parser(__doc__, PARTS, HERE / "results" / "scaling.json")
     parser.add_argument("--runs", type=int, default=5, help="of which medians are kept")
     parser.add_argument("--quick", action="store_true", help="small tables; keeps nothing")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "scaling.json")
     parser.add_argument(
         "--print", action="store_true", help="make the tables anew, measure nothing"
     )
-    args = parser.parse_args()
-    unknown = set(args.parts) - set(PARTS)
-    if unknown:
-        parser.error(f"no such part: {', '.join(sorted(unknown))}; accepted: {', '.join(PARTS)}")
-    args.parts = args.parts or list(PARTS)
+    args = parse_parts(parser, PARTS)
     args.runs = 1 if args.quick else args.runs
     return args
 

@@ -108,8 +108,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     ema_decay : float, default=0.99
         Of the moving average of the parameters that is evaluated and kept, in [0, 1).
     early_stopping : bool, default=True
-        Hold out `validation_fraction` of the rows and keep the parameters that are best there.
-        Tables below 100 rows are not split.
+        Hold out `validation_fraction` of the rows and keep the parameters that are best there,
+        those before training among them. Tables below 100 rows are not split.
     validation_fraction : float, default=0.1
         Share of the rows held out, at most 10,000 rows.
     n_iter_no_change : int or "auto", default="auto"

@@ -61,7 +61,7 @@ class GridSpline(NamedTuple):
         place = Y + self.reach
         place *= 1 / self._step
         beyond = None
-        if not (place.min() >= 0 and place.max() <= n_bins):
+        if not (place.min(initial=0) >= 0 and place.max(initial=0) <= n_bins):
             inside = np.clip(place, 0, n_bins)
             beyond = (place - inside) * self._step
             place = inside

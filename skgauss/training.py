@@ -465,8 +465,8 @@ def maximize_likelihood(
         tqdm(total=options.max_iter, disable=not options.verbose, unit="iter") as bar,
     ):
         trainer, order = _Trainer(flow, rows, options, pool), np.arange(len(rows.weight))
-        if held_out is not None:
-            start, start_score = progress.best, trainer.score(state.average, held_out)
+        start = progress.best
+        start_score = -np.inf if held_out is None else trainer.score(start, held_out)
         done, spent = 0, 0.0  # updates, and the share of the time
         for _ in range(options.max_iter):
             losses, n_rows = [], 0
@@ -488,6 +488,6 @@ def maximize_likelihood(
                 progress.stopped, go_on = "callback", False
             if not go_on:
                 break
-    if held_out is not None and start_score > progress.best_score:
+    if start_score > progress.best_score:
         progress.best, progress.best_score = start, start_score
     return state, progress

@@ -31,10 +31,6 @@ _CENTRE, _DEGREE = 3.75, 24  # of the polynomial for a normal's tail
 _CHUNK = 128  # positions at a time: some ten arrays of them, times components, stay in a cache
 
 
-def _log_density(e, scale):
-    return -(e**2) / 2 - jnp.log(scale) - _HALF_LOG_2PI
-
-
 @functools.cache
 def _tail_coefficients():
     """Powers of ``(x - c) / (x + c)`` in ``(1 + 2 x) erfcx(x)``, which is smooth to infinity.
@@ -71,7 +67,7 @@ def _hazard(e):
     series = jnp.ones_like(e)
     for k in range(2 * _N_TERMS - 1, 0, -2):
         series = 1 - k * inverse_square * series
-    exact = jnp.exp(_log_density(near, 1.0)) / ndtr(near)
+    exact = jnp.exp(-(near**2) / 2 - _HALF_LOG_2PI) / ndtr(near)
     return jnp.where(far == near, exact, -far / series)
 
 

@@ -63,12 +63,11 @@ def distinct(column: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.nda
     """
     if np.all(weight == weight[0]):  # a sort alone is several times as fast as that of an index
         values = np.sort(column)
-        first = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
-        return values[first], weight[0] * np.diff(np.append(first, len(values)))
-    order = np.argsort(column)
-    values = column[order]
+    else:
+        order = np.argsort(column)
+        values, weight = column[order], weight[order]
     first = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
-    return values[first], np.add.reduceat(weight[order], first)
+    return values[first], np.add.reduceat(weight, first)
 
 
 def standardisation(column: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
