@@ -263,7 +263,9 @@ def section(path, results, folder):
     if "parts" in results:
         return TITLES[path.stem], parts_section(path, results)
     lines = density_section(path, results, folder)
-    return "Held-out likelihood", [*lines, provenance(path.name, results), ""]
+    at_once = any(record.get("budget") for record in results["records"])
+    title = "Held-out likelihood at equal time" if at_once else "Held-out likelihood"
+    return title, [*lines, provenance(path.name, results), ""]
 
 
 def _place(path):
