@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["canonical_columns"]
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (
     (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
     (np.uint64(27), np.uint64(0x94D049BB133111EB)),
@@ -14,8 +14,29 @@ _MIX = (
 _BLOCK = 1 << 16
 
 
-def _mixed(words: np.ndarray) -> np.ndarray:
-    """Scramble 64-bit words: the finaliser of SplitMix64 (in place)."""
+def mixed(words: np.ndarray) -> np.ndarray:
+    """Scramble 64-bit words in place: the finaliser of SplitMix64.
+
+    Parameters
+    ----------
+    words : array of uint64
+
+    Returns
+    -------
+    words : array of uint64
+
+    References
+    ----------
+    Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators, OOPSLA,
+    doi:10.1145/2660193.2660195.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.canonical import mixed
+    >>> mixed(np.zeros(1, np.uint64)).tolist()
+    [0]
+    """
     for shift, factor in _MIX:
         words ^= words >> shift
         words *= factor
@@ -37,7 +58,7 @@ def _row_hashes(X: np.ndarray, salt: int) -> np.ndarray:
         block = slice(start, start + _BLOCK)
         values = np.ldexp(np.asarray(X[block], np.float64) + 0.0, -exponents)  # no -0.0
         for words in values.T:
-            hashes[block] = _mixed((hashes[block] ^ words.copy().view(np.uint64)) + _GOLDEN)
+            hashes[block] = mixed((hashes[block] ^ words.copy().view(np.uint64)) + GOLDEN)
     return hashes
 
 
@@ -70,11 +91,6 @@ def canonical_columns(
     Y : array of float64 of shape (n_features, n_distinct)
         A copy, one row of the table per column.
     weight : array of shape (n_distinct,)
-
-    References
-    ----------
-    Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators, OOPSLA,
-    doi:10.1145/2660193.2660195 (the hash's mixing function).
 
     Examples
     --------

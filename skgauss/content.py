@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from skgauss.canonical import GOLDEN, mixed
+
 __all__ = ["draw_rows", "ranked_columns", "row_keys"]
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX = (
-    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
-    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
-)
-
-
-def _mixed(words):
-    """Scramble 64-bit words: the finaliser of SplitMix64 (in place)."""
-    for shift, factor in _MIX:
-        words ^= words >> shift
-        words *= factor
-    words ^= words >> np.uint64(31)
-    return words
 
 
 def ranked_columns(
@@ -62,9 +49,9 @@ def ranked_columns(
     in_order = np.full(len(X), salt, np.uint64)
     for column in X.T:
         ranks = np.unique(column, return_inverse=True)[1].astype(np.uint64)
-        together += _mixed(ranks * _GOLDEN + np.uint64(salt))
-        in_order = _mixed((in_order ^ ranks) + _GOLDEN)
-    order = np.lexsort((in_order, _mixed(together)))
+        together += mixed(ranks * GOLDEN + np.uint64(salt))
+        in_order = mixed((in_order ^ ranks) + GOLDEN)
+    order = np.lexsort((in_order, mixed(together)))
     Y = np.add(X[order].T, 0.0, dtype=np.float64)  # no -0.0
     weight = weight[order].astype(np.float64)
     new = np.ones(len(order), bool)
@@ -126,5 +113,5 @@ def row_keys(X: np.ndarray) -> np.ndarray:
     keys = np.zeros(len(X), np.uint64)
     for column in X.T:
         words = np.add(column, 0.0, dtype=np.float64).view(np.uint64)
-        keys = _mixed((keys ^ words) + _GOLDEN)
+        keys = mixed((keys ^ words) + GOLDEN)
     return keys

@@ -55,7 +55,7 @@ class GridSpline(NamedTuple):
     def _place(self, Y):
         """Bin of every value, as an index into the flat coefficients, and the place in it.
 
-        Third, how far a value lies beyond the knots, or None where none does.
+        Third, the values beyond the knots, by row and column, and how far beyond each one lies.
         """
         n_bins = self.z.shape[1] - 1
         place = Y + self.reach
@@ -63,7 +63,8 @@ class GridSpline(NamedTuple):
         beyond = None
         if not (place.min(initial=0) >= 0 and place.max(initial=0) <= n_bins):
             inside = np.clip(place, 0, n_bins)
-            beyond = (place - inside) * self._step
+            which = np.divmod(np.flatnonzero(place != inside), Y.shape[1])
+            beyond = which, (place[which] - inside[which]) * self._step
             place = inside
         index = np.minimum(place, n_bins - 1).astype(np.intp)
         place -= index
@@ -87,10 +88,9 @@ class GridSpline(NamedTuple):
         denominator = 1 + (slope0 + slope1 - 2) * mix
         z = start + height * (square + slope0 * mix) / denominator
         if beyond is not None:
-            edge = self.slope.astype(np.float64)[:, [0, -1]]
-            outside = np.nonzero(beyond)
-            excess = beyond[outside]
-            z[outside] += np.where(excess < 0, edge[outside[0], 0], edge[outside[0], 1]) * excess
+            which, excess = beyond
+            low, high = self.slope.astype(np.float64)[which[0]][:, [0, -1]].T
+            z[which] += np.where(excess < 0, low, high) * excess
         if not with_slope:
             return z, None
         rest = 1 - t

@@ -70,13 +70,13 @@ def fit_head(
     """
     table = Columns(*canonical_columns(X, weight, 0), n_jobs)
     if len(table.weight) == 1:
-        table = Columns(np.repeat(table.Y, 2, axis=1), np.repeat(table.weight / 2, 2), n_jobs)
+        table = table.with_rows(np.repeat(table.Y, 2, axis=1), np.repeat(table.weight / 2, 2))
     spline = SplineMarginal(subsample=None)
     if kind in ("affine", "spline") or (kind == "auto" and not _may_have_clusters(table)):
         return _columns_head(kind, fit_marginal(spline, table), table.n_rows)
     held_out = table.split(0)[0]
     if X_held_out is not None and len(X_held_out):
-        held_out = Columns(*canonical_columns(X_held_out, weight_held_out, 0), n_jobs)
+        held_out = table.with_rows(*canonical_columns(X_held_out, weight_held_out, 0))
     which = what_a_mixture_follows(spline, table, held_out)
     marginal = fit_marginal(follows(spline)[which], table)
     behind = spread_ties(table)

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
+from skgauss._threads import Threads
+from skgauss.grid_spline import GridSpline
 from skgauss.layers import MarginalColumns, RotationLayer
 from skgauss.marginals import MARGINALS
 from skgauss.marginals.smoothing import binned_counts, grid_for, stacked_gain, stacked_spline
@@ -26,7 +27,7 @@ __all__ = ["BLOCK_VALUES", "Columns", "IterationOptions", "Trace", "add_layers",
 
 BLOCK_VALUES = 1 << 17  # so many that threads rarely wait for each other
 _FEW_VALUES = 1 << 20
-_TASKS_PER_THREAD = 4
+_MANY_COLUMNS = 8
 _SAMPLE_ROWS = 10_000  # that the directions are chosen on
 _MARGINAL_HELD_OUT = 0.2
 _MAX_MARGINAL_HELD_OUT = 10_000
@@ -80,7 +81,7 @@ class Columns:
     """
 
     def __init__(self, Y: np.ndarray, weight: np.ndarray, n_jobs: int | None = None):
-        self.Y, self.n_jobs = Y, n_jobs
+        self.Y, self.threads = Y, Threads(n_jobs)
         self.n_rows = float(weight.sum())
         self.weight = weight
         self._plain = bool(np.all(weight == 1))
@@ -101,10 +102,9 @@ class Columns:
             return value
 
         # Blocks are changed in place, so only threads will do; each takes a run of blocks.
-        size = -(-len(self._blocks) // (_TASKS_PER_THREAD * effective_n_jobs(self.n_jobs)))
+        size = -(-len(self._blocks) // self.threads.count)
         runs = [self._blocks[i : i + size] for i in range(0, len(self._blocks), size)]
-        parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")
-        done = parallel(delayed(lambda run: [on(block) for block in run])(run) for run in runs)
+        done = self.threads.map(lambda run: [on(block) for block in run], runs)
         return [value for values in done for value in values]
 
     def weights(self, block: slice) -> np.ndarray | None:
@@ -121,7 +121,7 @@ class Columns:
 
     def mapped(self, layer: Any) -> Columns:
         """Send a copy of the rows through a layer."""
-        copy = Columns(self.Y.copy(), self.weight, self.n_jobs)
+        copy = self.with_rows(self.Y.copy(), self.weight)
         if len(self.weight):
             copy.forward(layer)
         return copy
@@ -134,8 +134,14 @@ class Columns:
     def split(self, n_first: int) -> tuple[Columns, Columns]:
         """Cut in two, after the first `n_first` distinct rows."""
         parts = (slice(None, n_first), slice(n_first, None))
-        first, rest = (Columns(self.Y[:, p], self.weight[p], self.n_jobs) for p in parts)
+        first, rest = (self.with_rows(self.Y[:, p], self.weight[p]) for p in parts)
         return first, rest
+
+    def with_rows(self, Y: np.ndarray, weight: np.ndarray) -> Columns:
+        """Other rows, for the same threads."""
+        other = Columns(Y, weight, 1)
+        other.threads = self.threads
+        return other
 
 
 def _total(parts):
@@ -276,17 +282,18 @@ class Trace:
 
 
 def _directions(rotation, white, weight, rng):
-    """Candidate rotations of white columns, by name."""
-    n_features = len(white)
-    if n_features == 1 or rotation == "pca":
-        return [np.eye(n_features)]
-    if rotation == "random":
-        return [turned(white, lambda varying: random_axes(len(varying), rng))]
-    axes = turned(white, lambda varying: ica_axes(varying, weight, rng))
-    return [axes] if rotation == "ica" else [axes, np.eye(n_features)]
+    """Candidates for the rotation of white columns, as functions that find them."""
+    finders = {
+        "ica": lambda: turned(white, lambda varying: ica_axes(varying, weight, rng)),
+        "random": lambda: turned(white, lambda varying: random_axes(len(varying), rng)),
+        "pca": lambda: np.eye(len(white)),
+    }
+    if len(white) == 1:
+        return [finders["pca"]]
+    return [finders[name] for name in (("ica", "pca") if rotation == "auto" else (rotation,))]
 
 
-def _linear_part(table: Columns, moments: Moments, options: IterationOptions, grid, rng, again):
+def _linear_part(table: Columns, moments: Moments, options: IterationOptions, rng, again):
     """Mean and components of the next layer; `again` if it is not the first one."""
     if not isinstance(options.rotation, str):
         return _given_rotation(options.rotation, table, moments, rng, again)
@@ -296,10 +303,15 @@ def _linear_part(table: Columns, moments: Moments, options: IterationOptions, gr
     white = whitening @ (table.Y[:, sample] - mean[:, None])
     candidates = _directions(options.rotation, white, weight, rng)
     if len(candidates) == 1:
-        return mean, candidates[0] @ whitening
-    counts = binned_counts(np.concatenate(candidates) @ white, weight, grid)
-    gains = stacked_gain(counts, grid).reshape(len(candidates), -1).sum(axis=1)
-    return mean, candidates[int(np.argmax(gains))] @ whitening
+        return mean, candidates[0]() @ whitening
+    grid = grid_for(float(table.weight[sample].sum()))
+
+    def judged(find):
+        axes = find()
+        return axes, stacked_gain(binned_counts(axes @ white, weight, grid), grid).sum()
+
+    axes, _ = max(table.threads.map(judged, candidates), key=lambda found: found[1])
+    return mean, axes @ whitening
 
 
 def _given_rotation(rotation, table, moments, rng, again):
@@ -335,8 +347,20 @@ def _marginal(table: Columns, components, mean, options, grid):
 
     counts = _total(table.map_blocks(rotate))
     if options.marginal == "spline":
-        return stacked_spline(counts, grid, options.learning_rate)[0]
+        return _spline(counts, grid, options.learning_rate, table.threads)
     return _worthwhile_marginal(table, options.marginal)
+
+
+def _spline(counts, grid, learning_rate, threads):
+    """Make the map of all columns, many in two parts."""
+    cut = len(counts) // 2 if len(counts) >= _MANY_COLUMNS else 0
+    parts = threads.map(
+        lambda part: stacked_spline(counts[part], grid, learning_rate)[0],
+        [slice(cut), slice(cut, None)] if cut else [slice(None)],
+    )
+    columns = [part.columns + start for part, start in zip(parts, (0, cut), strict=False)]
+    z, slope = (np.concatenate([getattr(p, name) for p in parts]) for name in ("z", "slope"))
+    return GridSpline(np.concatenate(columns), z, slope, parts[0].reach)
 
 
 def _worthwhile_marginal(table, template):
@@ -346,7 +370,7 @@ def _worthwhile_marginal(table, template):
     if not n_held_out or len(train.weight) < 2:
         return MarginalColumns(np.arange(0), None)
     template = MARGINALS[template]() if isinstance(template, str) else clone(template)
-    template.set_params(n_jobs=table.n_jobs)
+    template.set_params(n_jobs=table.threads.n_jobs)
     fitted = clone(template)
     fitted._fit_columns(train.Y, train.weight)
     gains = fitted._log_density_by_column(held_out.Y) + held_out.Y**2 / 2
@@ -396,7 +420,7 @@ def add_layers(
     moments, idle = table.moments(), 0
     with tqdm(total=options.max_layers, disable=not options.verbose, unit="layer") as bar:
         for _ in range(options.max_layers):
-            mean, components = _linear_part(table, moments, options, grid, rng, again=bool(layers))
+            mean, components = _linear_part(table, moments, options, rng, again=bool(layers))
             marginal = _marginal(table, components, mean, options, grid)
             layers.append(RotationLayer(mean, components, marginal))
 

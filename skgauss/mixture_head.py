@@ -53,7 +53,7 @@ def fit_marginal(marginal: BaseMarginal, table: Columns) -> BaseMarginal:
     >>> fit_marginal(SplineMarginal(), table).loc_.shape
     (2,)
     """
-    marginal.set_params(n_jobs=table.n_jobs)
+    marginal.set_params(n_jobs=table.threads.n_jobs)
     marginal._fit_columns(table.Y, table.weight)
     return marginal
 
@@ -75,7 +75,7 @@ def spread_ties(table: Columns) -> Columns:
     """
     step = column_resolution(table.Y.T)[:, None]
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, table.Y.shape) if step.any() else 0.0
-    return Columns(table.Y + step * noise, table.weight, table.n_jobs)
+    return table.with_rows(table.Y + step * noise, table.weight)
 
 
 def mixture_of(table: Columns, n_components: int) -> GaussianMixtureMap:
@@ -91,7 +91,7 @@ def mixture_of(table: Columns, n_components: int) -> GaussianMixtureMap:
     8
     """
     return fit_gaussian_mixture(
-        table.Y.T, table.weight, n_components, n_ladders=_N_LADDERS, n_jobs=table.n_jobs
+        table.Y.T, table.weight, n_components, n_ladders=_N_LADDERS, n_jobs=table.threads.n_jobs
     )
 
 
@@ -158,7 +158,7 @@ def select_mixture(
         candidates=candidates,
         n_ladders=_N_LADDERS,
         max_time=max_time,
-        n_jobs=table.n_jobs,
+        n_jobs=table.threads.n_jobs,
     )
 
 
@@ -178,7 +178,7 @@ def _size_by_folds(table, candidates):
             table.weight[out],
             candidates,
             n_ladders=_N_LADDERS,
-            n_jobs=table.n_jobs,
+            n_jobs=table.threads.n_jobs,
         )
         total += (gain - gain[0]) * table.weight[out].sum()
     mean = total / table.n_rows

@@ -45,7 +45,7 @@ from skgauss.rotations import ROTATIONS
 __all__ = ["RBIGTransformer"]
 
 _MAX_HELD_OUT = 10_000
-_MIN_HELD_OUT = 200  # or a quarter of the rows, if that is less
+_MIN_HELD_OUT = 750  # or a quarter of the rows, if that is less
 _REFIT_BELOW = 5_000  # rows; below, the depth found is fitted again to all of them
 _MIN_ROWS_TO_SPLIT = 40
 _REGISTER = 16  # rows that a matrix product takes at a time, or a multiple of it
@@ -114,7 +114,7 @@ class RBIGTransformer(BaseGaussianizer):
         best `n_iter_no_change` layers ago. None: make `max_layers` layers, and hold out nothing.
     n_iter_no_change : int, default=20
     validation_fraction : float, default=0.1
-        Share of the rows held out: at least 200 rows or a quarter, at most 10,000. Tables
+        Share of the rows held out: at least 750 rows or a quarter, at most 10,000. Tables
         below 40 rows are not split, and get one rotation, unless `stopping` is None: more could
         not be judged. Tables below 5,000 rows are fitted again, to all rows, once
         the number of layers is known.

@@ -97,8 +97,7 @@ def _ica_axes_and_count(Y, weight, rng, fun, max_iter, tol=1e-3):
     In single precision: the axes are sought to `tol`, and made orthogonal in double.
     """
     Y = Y.astype(np.float32)
-    share = np.full(Y.shape[1], 1 / Y.shape[1]) if weight is None else weight / weight.sum()
-    share = share.astype(np.float32)
+    share = None if weight is None else (weight / weight.sum()).astype(np.float32)
     axes = random_axes(len(Y), rng)
     for n_iter in range(1, max_iter + 1):
         U = axes.astype(np.float32) @ Y
@@ -114,8 +113,10 @@ def _ica_axes_and_count(Y, weight, rng, fun, max_iter, tol=1e-3):
             value, slope = U**3, 3 * U * U
         else:
             value, slope = U * U, 2 * U
-        value *= share
-        step = value @ Y.T - (slope @ share)[:, None] * axes
+        if share is None:  # the length of a step is of no account
+            step = value @ Y.T - slope.sum(axis=1)[:, None] * axes
+        else:
+            step = (value * share) @ Y.T - (slope @ share)[:, None] * axes
         left, _, right = np.linalg.svd(step)
         before, axes = axes, left @ right
         if np.min(np.abs(np.sum(before * axes, axis=1))) > 1 - tol:

@@ -85,13 +85,13 @@ def held_out_and_training_rows(model, X, weight=None):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_log_likelihood_is_that_of_the_rows_held_out(weighted):
     """From scratch: for every prefix of the layers, the mean log-density of these rows."""
-    X = two_moons(6000, seed=0)
-    weight = np.random.default_rng(0).integers(0, 4, 6000) if weighted else None
+    X = two_moons(8000, seed=0)
+    weight = np.random.default_rng(0).integers(0, 4, 8000) if weighted else None
     model = rbig().fit(X, sample_weight=weight)
     (held_out, its_weight), (table, table_weight) = held_out_and_training_rows(
         model, X, None if weight is None else weight.astype(float)
     )
-    n_rows = 6000 if weight is None else weight.sum()
+    n_rows = 8000 if weight is None else weight.sum()
     assert its_weight.sum() == pytest.approx(0.1 * n_rows, abs=3)
     prefix = clone(model)
     prefix.n_features_in_, prefix.layers_ = 2, []
@@ -130,7 +130,7 @@ def test_negentropies_add_up_to_the_likelihood_gained(moons):
 
 def test_first_negentropy_is_over_independent_normals_far_from_zero_and_in_any_unit():
     """The moments of these must not cancel, over- or underflow."""
-    X = small_table(6000)
+    X = small_table(8000)
     expected = rbig(max_layers=2).fit(X).negentropy_
     for factor in (2.0**500, 2.0**-500):
         same = rbig(max_layers=2).fit(X * factor).negentropy_
@@ -249,14 +249,17 @@ def test_tables_below_40_rows_are_not_split():
 
 
 def test_two_moons_do_not_stop_before_the_likelihood_has_settled():
-    """Three times the layers gain less than 0.02 nats on new rows, on average over seeds."""
+    """Three times the layers gain less than 0.03 nats on new rows, on average over seeds.
+
+    Over 40 seeds it is 0.014 +- 0.002, so that twelve end above the bound once in 10,000 times.
+    """
     gains = []
-    for seed in range(5):
+    for seed in range(12):
         X, new = two_moons(3000, seed), two_moons(5000, 100 + seed)
         model = rbig(random_state=seed).fit(X)
         longer = rbig(random_state=seed, stopping=None, max_layers=3 * model.n_layers_).fit(X)
         gains.append(longer.score(new) - model.score(new))
-    assert np.mean(gains) < 0.02
+    assert np.mean(gains) < 0.03
 
 
 def random_gaussian(d, seed):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.special import ndtri
 from sklearn.base import OneToOneFeatureMixin
 
+from skgauss._threads import Threads
 from skgauss._validation import numpy_generator
 from skgauss.base import BaseGaussianizer
 from skgauss.canonical import canonical_columns
@@ -94,8 +94,7 @@ class BaseMarginal(BaseGaussianizer):
             standardised = (column - loc) / scale
             return loc, scale, self._fit_column(standardised, weight, step / scale, n_errors)
 
-        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
-        fitted = parallel(delayed(fit)(*pair) for pair in zip(Y, steps, strict=True))
+        fitted = Threads(self.n_jobs).map(lambda pair: fit(*pair), zip(Y, steps, strict=True))
         loc, scale, columns = zip(*fitted, strict=True)
         self.loc_, self.scale_ = np.array(loc), np.array(scale)
         self._keep(list(columns))

@@ -1,0 +1,46 @@
+"""Threads for many short steps, kept from one step to the next.
+
+``joblib.Parallel`` looks for results every hundredth of a second, about as long as a step takes,
+and new threads would begin with memory that is not yet theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from joblib import cpu_count, effective_n_jobs
+
+__all__ = ["Threads"]
+
+
+class Threads:
+    """Threads of one computation; they end with this object.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        Number of threads, in the `joblib` context of now.
+
+    Attributes
+    ----------
+    n_jobs : int or None
+    count : int
+        Number of threads, at most one per processor.
+
+    Examples
+    --------
+    >>> from skgauss._threads import Threads
+    >>> Threads(2).map(abs, [-1, 2, -3])
+    [1, 2, 3]
+    """
+
+    def __init__(self, n_jobs: int | None = None):
+        self.n_jobs = n_jobs
+        self.count = max(1, min(effective_n_jobs(n_jobs), cpu_count()))
+        self._pool = ThreadPoolExecutor(self.count) if self.count > 1 else None
+
+    def map(self, function: Callable, items: Iterable) -> list[Any]:
+        """Call a function for every item; results in order. The function must not call `map`."""
+        return list(self._pool.map(function, items) if self._pool else map(function, items))

@@ -1,0 +1,48 @@
+"""Threads of one computation: results in order, errors raised, counts that the context sets."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from joblib import cpu_count, parallel_config
+
+from skgauss._threads import Threads
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, None])
+def test_results_come_in_the_order_of_the_items(n_jobs):
+    def late_first(item):
+        time.sleep(0.02 / (1 + item))
+        return item
+
+    assert Threads(n_jobs).map(late_first, range(4)) == [0, 1, 2, 3]
+    assert Threads(n_jobs).map(late_first, []) == []
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_error_reaches_the_caller_and_the_threads_go_on(n_jobs):
+    threads = Threads(n_jobs)
+    with pytest.raises(ZeroDivisionError):
+        threads.map(lambda item: 1 / item, [1, 0, 2])
+    assert threads.map(abs, [-1]) == [1]
+
+
+def test_the_joblib_context_sets_the_number():
+    assert Threads(None).count == 1
+    with parallel_config(backend="threading", n_jobs=2):
+        assert Threads(None).count == min(2, cpu_count())
+    assert Threads(10**6).count == cpu_count()
+
+
+def test_threads_end_with_their_object():
+    before = threading.active_count()
+    threads = Threads(2)
+    threads.map(abs, range(8))
+    del threads
+    for _ in range(100):
+        if threading.active_count() == before:
+            return
+        time.sleep(0.05)
+    pytest.fail("threads outlived their object")
