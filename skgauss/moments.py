@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -44,14 +43,21 @@ class Moments(NamedTuple):
     def of(cls, Y: np.ndarray, weight: np.ndarray | None) -> Moments:
         """Sum over the columns of `Y`, of shape (n_features, n_rows), in folds."""
         n_rows = Y.shape[1]
-        edges = [k * n_rows // _N_FOLDS for k in range(_N_FOLDS + 1)]
-        folds = [slice(*pair) for pair in itertools.pairwise(edges)]
+        even = n_rows - n_rows % _N_FOLDS
         weighted = Y if weight is None else Y * weight
-        return cls(
-            np.array([n if weight is None else weight[f].sum() for f, n in _sizes(folds)], float),
-            np.array([weighted[:, fold].sum(axis=1) for fold in folds]),
-            np.array([weighted[:, fold] @ Y[:, fold].T for fold in folds]),
-        )
+
+        def in_folds(values):
+            return values[..., :even].reshape(*values.shape[:-1], _N_FOLDS, even // _N_FOLDS)
+
+        each = np.ones(n_rows) if weight is None else weight
+        count = in_folds(each).sum(axis=1)
+        total = in_folds(weighted).sum(axis=2).T
+        squares = in_folds(weighted).swapaxes(0, 1) @ in_folds(Y).transpose(1, 2, 0)
+        # What an even division leaves over joins the last fold.
+        count[-1] += each[even:].sum()
+        total[-1] += weighted[:, even:].sum(axis=1)
+        squares[-1] += weighted[:, even:] @ Y[:, even:].T
+        return cls(count, total, squares)
 
     def __add__(self, other) -> Moments:
         return Moments(*(mine + its for mine, its in zip(self, other, strict=True)))
@@ -105,11 +111,6 @@ class Moments(NamedTuple):
             spread = np.einsum("ji,jk,ki->i", axes, squares, axes)
             likelihood -= np.sum(n_rows * np.log(shrunk) + spread / shrunk, axis=1)
         return float(_SHRINKAGES[np.argmax(likelihood)]) if likelihood.any() else 1.0
-
-
-def _sizes(folds):
-    """Folds and their numbers of rows."""
-    return [(fold, fold.stop - fold.start) for fold in folds]
 
 
 def _mean_and_covariance(weight, total, squares):
