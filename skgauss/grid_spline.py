@@ -55,7 +55,8 @@ class GridSpline(NamedTuple):
     def _place(self, Y):
         """Bin of every value, as an index into the flat coefficients, and the place in it.
 
-        Third, the values beyond the knots, by row and column, and how far beyond each one lies.
+        Third, the values beyond the knots, by row and column, and how far beyond each one lies;
+        None where none does.
         """
         n_bins = self.z.shape[1] - 1
         place = Y + self.reach

@@ -6,6 +6,7 @@ from typing import cast
 
 import numpy as np
 
+from skgauss._threads import Threads
 from skgauss.bijections import Chain, FixedAffine, FixedMixture, FixedSpline
 from skgauss.canonical import canonical_columns
 from skgauss.iteration import Columns
@@ -68,7 +69,7 @@ def fit_head(
     >>> [type(bijection).__name__ for bijection in head.bijections]
     ['FixedAffine', 'FixedSpline']
     """
-    table = Columns(*canonical_columns(X, weight, 0), n_jobs)
+    table = Columns(*canonical_columns(X, weight, 0), Threads(n_jobs))
     if len(table.weight) == 1:
         table = table.with_rows(np.repeat(table.Y, 2, axis=1), np.repeat(table.weight / 2, 2))
     spline = SplineMarginal(subsample=None)
@@ -151,7 +152,7 @@ def head_forward(
             Z, log_slope = tailed_forward(layer.spline, Z)
             increment = log_slope.sum(axis=0)
         else:
-            rows = Columns(Z.copy(), np.ones(len(X)), n_jobs)
+            rows = Columns(Z.copy(), np.ones(len(X)), Threads(n_jobs))
             increment, Z = rows.forward(MapLayer(cast(FixedMixture, layer).map)), rows.Y
         log_det = log_det + increment
     return Z.T, log_det

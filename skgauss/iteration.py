@@ -27,7 +27,7 @@ __all__ = ["BLOCK_VALUES", "Columns", "IterationOptions", "Trace", "add_layers",
 
 BLOCK_VALUES = 1 << 17  # so many that threads rarely wait for each other
 _FEW_VALUES = 1 << 20
-_MANY_COLUMNS = 8
+_MANY_COLUMNS = 8  # enough for two threads to share what is done once per column
 _SAMPLE_ROWS = 10_000  # that the directions are chosen on
 _MARGINAL_HELD_OUT = 0.2
 _MAX_MARGINAL_HELD_OUT = 10_000
@@ -65,8 +65,9 @@ class Columns:
     Y : array of shape (n_features, n_rows)
     weight : array of shape (n_rows,)
         Frequencies.
-    n_jobs : int or None
-        Threads that share the blocks; results do not depend on them.
+    threads : skgauss._threads.Threads, default=None
+        They share the blocks, and the results do not depend on them; None means as many as
+        the `joblib` context says.
 
     Examples
     --------
@@ -80,8 +81,8 @@ class Columns:
     array([3.75])
     """
 
-    def __init__(self, Y: np.ndarray, weight: np.ndarray, n_jobs: int | None = None):
-        self.Y, self.threads = Y, Threads(n_jobs)
+    def __init__(self, Y: np.ndarray, weight: np.ndarray, threads: Threads | None = None):
+        self.Y, self.threads = Y, threads or Threads()
         self.n_rows = float(weight.sum())
         self.weight = weight
         self._plain = bool(np.all(weight == 1))
@@ -139,9 +140,7 @@ class Columns:
 
     def with_rows(self, Y: np.ndarray, weight: np.ndarray) -> Columns:
         """Other rows, for the same threads."""
-        other = Columns(Y, weight, 1)
-        other.threads = self.threads
-        return other
+        return Columns(Y, weight, self.threads)
 
 
 def _total(parts):
@@ -352,15 +351,16 @@ def _marginal(table: Columns, components, mean, options, grid):
 
 
 def _spline(counts, grid, learning_rate, threads):
-    """Make the map of all columns, many in two parts."""
-    cut = len(counts) // 2 if len(counts) >= _MANY_COLUMNS else 0
-    parts = threads.map(
-        lambda part: stacked_spline(counts[part], grid, learning_rate)[0],
-        [slice(cut), slice(cut, None)] if cut else [slice(None)],
+    """Make the map of all columns, of many in two parts."""
+    parts = np.array_split(np.arange(len(counts)), 2 if len(counts) >= _MANY_COLUMNS else 1)
+    splines = threads.map(lambda p: stacked_spline(counts[p], grid, learning_rate)[0], parts)
+    columns = [part[spline.columns] for part, spline in zip(parts, splines, strict=True)]
+    return GridSpline(
+        np.concatenate(columns),
+        np.concatenate([spline.z for spline in splines]),
+        np.concatenate([spline.slope for spline in splines]),
+        splines[0].reach,
     )
-    columns = [part.columns + start for part, start in zip(parts, (0, cut), strict=False)]
-    z, slope = (np.concatenate([getattr(p, name) for p in parts]) for name in ("z", "slope"))
-    return GridSpline(np.concatenate(columns), z, slope, parts[0].reach)
 
 
 def _worthwhile_marginal(table, template):

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skgauss._blas import one_blas_thread
+from skgauss._threads import Threads
 from skgauss._validation import (
     HasMethods,
     Interval,
@@ -273,7 +274,7 @@ class RBIGTransformer(BaseGaussianizer):
 
     def _iterate(self, Y, weight, n_held_out, plan, seed):
         """Fit the first layers to the rows that are not held out, and iterate from there."""
-        held_out, table = Columns(Y, weight, self.n_jobs).split(n_held_out)
+        held_out, table = Columns(Y, weight, Threads(self.n_jobs)).split(n_held_out)
         trace = Trace(held_out, table) if n_held_out else None
         first = self._first_layers(table, held_out, plan)
         if plan.with_mixture:

@@ -113,10 +113,9 @@ def _ica_axes_and_count(Y, weight, rng, fun, max_iter, tol=1e-3):
             value, slope = U**3, 3 * U * U
         else:
             value, slope = U * U, 2 * U
-        if share is None:  # the length of a step is of no account
-            step = value @ Y.T - slope.sum(axis=1)[:, None] * axes
-        else:
-            step = (value * share) @ Y.T - (slope @ share)[:, None] * axes
+        if share is not None:
+            value, slope = value * share, slope * share
+        step = value @ Y.T - slope.sum(axis=1)[:, None] * axes  # its length is of no account
         left, _, right = np.linalg.svd(step)
         before, axes = axes, left @ right
         if np.min(np.abs(np.sum(before * axes, axis=1))) > 1 - tol:

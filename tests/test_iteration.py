@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
 
 from skgauss import iteration
+from skgauss._threads import Threads
 from skgauss.iteration import Columns, IterationOptions, Trace, add_layers, mean_and_error
 from skgauss.layers import MapLayer, MarginalColumns, RotationLayer
 from skgauss.marginals import SplineMarginal
@@ -23,7 +24,8 @@ NOTHING = MarginalColumns(np.arange(0), None)
 
 def columns(Y, weight=None, n_jobs=None):
     Y = np.array(Y, float)
-    return Columns(Y, np.ones(Y.shape[1]) if weight is None else np.asarray(weight, float), n_jobs)
+    weight = np.ones(Y.shape[1]) if weight is None else np.asarray(weight, float)
+    return Columns(Y, weight, Threads(n_jobs))
 
 
 def moons(n_rows=2000, seed=0):

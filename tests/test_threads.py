@@ -37,12 +37,11 @@ def test_the_joblib_context_sets_the_number():
 
 
 def test_threads_end_with_their_object():
-    before = threading.active_count()
+    before = set(threading.enumerate())
     threads = Threads(2)
     threads.map(abs, range(8))
+    its_own = set(threading.enumerate()) - before
     del threads
-    for _ in range(100):
-        if threading.active_count() == before:
-            return
-        time.sleep(0.05)
-    pytest.fail("threads outlived their object")
+    for thread in its_own:
+        thread.join(timeout=5)
+    assert not any(thread.is_alive() for thread in its_own)
