@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
@@ -33,7 +34,8 @@ _MARGINAL_HELD_OUT = 0.2
 _MAX_MARGINAL_HELD_OUT = 10_000
 _ROUNDING = 1e-7  # nats
 _MAYBE = 1.64  # standard errors: the one-sided 5 % point of a normal; less, and it stops
-_SURELY = 2.58  # the one-sided 0.5 % point; less, and a layer or a direction is not kept
+_SURELY = 2.58  # the one-sided 0.5 % point; less, and a direction is not moved
+_SURE_OF_MANY = 0.999  # quantile of Student's t: the best of many depths is judged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,6 @@ class IterationOptions:
     marginal: Any = "spline"
     stopping: str | None = "negentropy"
     n_iter_no_change: int = 20
-    max_idle: int | None = None  # layers in a row that move no direction, after which it ends
     verbose: int = 0
 
 
@@ -263,19 +264,20 @@ class Trace:
         return _exceeds(np.sum(gains[-patience:], axis=0), self.weight, _MAYBE)
 
     def best_length(self) -> int:
-        """Number of layers, the first ones included, than which no more are clearly better.
+        """Number of layers, the first ones included, after which the rows are likeliest.
 
-        One rotation is kept with them unless it is clearly worse than none.
+        More than one rotation must be clearly better than one, and one is kept unless it is
+        clearly worse than none.
         """
         gains = self.gains[self.n_first :]
         if not gains:
             return self.n_first
         totals = np.cumsum([mean_and_error(gain, self.weight)[0] for gain in gains])
-        beyond = np.zeros_like(self.base)
-        for k in range(int(np.argmax(totals)) + 1 if totals.max() > 0 else 1, 1, -1):
-            beyond = beyond + gains[k - 1]
-            if _exceeds(beyond, self.weight, _SURELY):
-                return self.n_first + k
+        best = int(np.argmax(totals)) + 1 if totals.max() > 0 else 1
+        beyond = sum(gains[1:best], np.zeros_like(self.base))
+        n_errors = stdtrit(max(self.weight.sum() - 1, 1), _SURE_OF_MANY)
+        if _exceeds(beyond, self.weight, n_errors):
+            return self.n_first + best
         # The first rotation whitens, which few rows seldom prove to be right, and often is.
         return self.n_first + int(not _exceeds(-gains[0], self.weight, _MAYBE))
 
@@ -417,7 +419,7 @@ def add_layers(
     """
     grid = grid_for(table.n_rows)
     layers: list[RotationLayer] = []
-    moments, idle = table.moments(), 0
+    moments = table.moments()
     with tqdm(total=options.max_layers, disable=not options.verbose, unit="layer") as bar:
         for _ in range(options.max_layers):
             mean, components = _linear_part(table, moments, options, rng, again=bool(layers))
@@ -436,7 +438,4 @@ def add_layers(
                 bar.set_postfix(removed=f"{removed:.4f} +- {error:.4f} nats")
                 if not trace.goes_on(options.stopping, options.n_iter_no_change):
                     break
-            idle = 0 if len(marginal.columns) else idle + 1
-            if idle == options.max_idle:
-                break
     return layers

@@ -50,7 +50,6 @@ _MIN_HELD_OUT = 750  # or a quarter of the rows, if that is less
 _REFIT_BELOW = 5_000  # rows; below, the depth found is fitted again to all of them
 _MIN_ROWS_TO_SPLIT = 40
 _REGISTER = 16  # rows that a matrix product takes at a time, or a multiple of it
-_MAX_IDLE = 3  # layers in a row that move no direction
 
 
 def _padded(X):
@@ -300,7 +299,6 @@ class RBIGTransformer(BaseGaussianizer):
             marginal=self.marginal,
             stopping=self.stopping if n_held_out else None,
             n_iter_no_change=self.n_iter_no_change,
-            max_idle=(_MAX_IDLE if n_held_out else 1) if judged else None,
             verbose=self.verbose,
         )
 

@@ -1,4 +1,4 @@
-"""Tables that break things: each either works to spec or is refused with what to do."""
+"""Tables that break things, and work to spec; and whatever fails leaves what was."""
 
 from __future__ import annotations
 
@@ -13,36 +13,18 @@ import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
 
 import skgauss.glow
 import skgauss.rows
 import skgauss.training
-from skgauss import GlowGaussianizer
 from skgauss.exceptions import TiedColumnWarning
-from skgauss.marginals import (
-    HistogramMarginal,
-    KDEMarginal,
-    MixtureMarginal,
-    SplineMarginal,
-)
-from tests.estimators import glow, small_table
-
-# Affine couplings compile fastest; what is hostile meets the head and the loop, not these.
-ESTIMATORS = {
-    "glow": glow(coupling="affine"),
-    "spline-marginal": SplineMarginal(random_state=0),
-    "histogram-marginal": HistogramMarginal(random_state=0),
-    "kde-marginal": KDEMarginal(random_state=0),
-    "mixture-marginal": MixtureMarginal(random_state=0),
-}
-
-ties_allowed = pytest.mark.filterwarnings("ignore::skgauss.exceptions.TiedColumnWarning")
+from tests.estimators import QUICK_TO_FIT, glow, small_table, ties_allowed
 
 
-@pytest.fixture(params=ESTIMATORS)
+@pytest.fixture(params=QUICK_TO_FIT)
 def estimator(request):
-    return clone(ESTIMATORS[request.param])
+    return clone(QUICK_TO_FIT[request.param])
 
 
 def assert_works(estimator, X, tolerance=1e-8):
@@ -59,108 +41,6 @@ def assert_works(estimator, X, tolerance=1e-8):
     largest = np.abs(wide).max(axis=0)
     constant = wide.min(axis=0) == wide.max(axis=0)  # is standardised with a scale of 1
     assert np.all(np.abs(back - wide) <= tolerance * np.maximum(largest, constant))
-
-
-# Refused, with the column named
-
-
-@pytest.mark.parametrize(("value", "name"), [(np.nan, "NaN"), (np.inf, "inf"), (-np.inf, "inf")])
-def test_a_value_that_is_not_finite_is_named_by_column_and_row(estimator, value, name):
-    X = small_table().copy()
-    X[7, 1] = value
-    with pytest.raises(ValueError, match=rf"{name}.* in column 1, first in row 7.*impute"):
-        estimator.fit(X)
-    frame = pd.DataFrame(X, columns=["a", "width", "c"])
-    with pytest.raises(ValueError, match=rf"{name}.* in column 'width', first in row 7"):
-        estimator.fit(frame)
-    estimator.fit(small_table())
-    for method in (estimator.transform, estimator.score_samples, estimator.score):
-        with pytest.raises(ValueError, match=rf"{name}.* in column 1"):
-            method(X)
-
-
-def test_nan_beyond_the_first_block_of_rows_is_found(estimator):
-    X = small_table(70_000).copy()
-    X[69_999, 2] = np.nan
-    with pytest.raises(ValueError, match="NaN in column 2, first in row 69999"):
-        estimator.fit(X)
-
-
-def test_missing_values_of_pandas_are_named(estimator):
-    frame = pd.DataFrame(small_table(), columns=list("abc"))
-    frame["b"] = frame["b"].astype("Float64")
-    frame.loc[3, "b"] = pd.NA
-    with pytest.raises(ValueError, match="NaN in column 'b'"):
-        estimator.fit(frame)
-
-
-def test_text_columns_are_named(estimator):
-    frame = pd.DataFrame(small_table(20), columns=list("abc"))
-    frame["colour"], frame["shape"] = "red", "round"
-    with pytest.raises(ValueError, match=r"\['colour', 'shape'\].*Encode"):
-        estimator.fit(frame)
-    with pytest.raises(ValueError, match="could not convert string"):
-        estimator.fit([["red", "round"], ["blue", "square"]])
-
-
-def test_complex_is_refused(estimator):
-    with pytest.raises(ValueError, match="Complex data not supported"):
-        estimator.fit(small_table() + 1j)
-
-
-@pytest.mark.parametrize("container", [scipy.sparse.csr_matrix, scipy.sparse.csc_array])
-def test_sparse_is_refused(estimator, container):
-    with pytest.raises(TypeError, match="dense data is required"):
-        estimator.fit(container(small_table()))
-
-
-@pytest.mark.parametrize(
-    ("X", "message"),
-    [
-        (np.empty((0, 3)), r"0 sample\(s\)"),
-        (np.empty((5, 0)), r"0 feature\(s\)"),
-        (np.ones((1, 3)), r"1 sample|n_samples = 1|n_samples=1"),
-        (np.ones(5), "Reshape your data"),
-        (np.ones((2, 3, 4)), "dim 3"),
-        ([], "Reshape|Expected 2D"),
-        (5.0, "Reshape|Expected 2D"),
-    ],
-)
-def test_a_table_that_is_none_is_refused(estimator, X, message):
-    with pytest.raises(ValueError, match=message):
-        estimator.fit(X)
-
-
-def test_a_single_row_can_be_scored_but_not_learned_from(estimator):
-    estimator.fit(small_table())
-    assert estimator.transform(small_table()[:1]).shape == (1, 3)
-    with pytest.raises(ValueError, match="minimum of 2"):
-        estimator.fit(small_table()[:1])
-
-
-def test_another_number_of_columns_is_refused(estimator):
-    estimator.fit(small_table())
-    for method in (estimator.transform, estimator.score_samples, estimator.score):
-        with pytest.raises(ValueError, match=r"4 features.*expecting 3"):
-            method(np.ones((5, 4)))
-    with pytest.raises(ValueError, match="one latent per column of the table, 3"):
-        estimator.inverse_transform(np.ones((5, 4)))
-    with pytest.raises(ValueError, match=r"4 features.*expecting 3"):
-        estimator.diagnose(np.ones((5, 4)))
-
-
-def test_nothing_works_before_fit(estimator):
-    for method in (
-        estimator.transform,
-        estimator.inverse_transform,
-        estimator.score_samples,
-        estimator.score,
-        estimator.diagnose,
-    ):
-        with pytest.raises(NotFittedError, match="not fitted"):
-            method(small_table())
-    with pytest.raises(NotFittedError, match="not fitted"):
-        estimator.sample()
 
 
 # Works to spec
@@ -395,83 +275,6 @@ def test_a_failed_refit_leaves_the_fitted_state(estimator, spoil):
     with pytest.raises((TypeError, ValueError)):
         estimator.fit(spoil(small_table(n_features=4)))
     assert _state(estimator) == before
-
-
-# Parameters
-
-BAD_GLOW_PARAMETERS = [
-    ("n_steps", 0),
-    ("n_steps", 1.5),
-    ("n_steps", "many"),
-    ("mixer", "conv"),
-    ("mixer", None),
-    ("coupling", "rqs"),
-    ("head", "gaussian"),
-    ("hidden_layer_sizes", (0,)),
-    ("hidden_layer_sizes", (8, -1)),
-    ("hidden_layer_sizes", (1.5,)),
-    ("hidden_layer_sizes", 8),
-    ("hidden_layer_sizes", "large"),
-    ("n_bins", 1),
-    ("n_bins", 65),
-    ("n_bins", 8.0),
-    ("max_iter", 0),
-    ("max_iter", None),
-    ("batch_size", 1),
-    ("batch_size", 0),
-    ("learning_rate_init", 0),
-    ("learning_rate_init", -1e-3),
-    ("learning_rate_init", np.nan),
-    ("alpha", -1e-9),
-    ("alpha", "none"),
-    ("ema_decay", 1.0),
-    ("ema_decay", -0.1),
-    ("early_stopping", "yes"),
-    ("validation_fraction", 0.0),
-    ("validation_fraction", 1.0),
-    ("n_iter_no_change", 0),
-    ("tol", -1.0),
-    ("max_time", 0),
-    ("max_time", -5),
-    ("dequantize", 2),
-    ("dtype", "float16"),
-    ("dtype", np.float32),
-    ("warm_start", None),
-    ("n_jobs", 1.5),
-    ("n_jobs", "all"),
-    ("random_state", -1),
-    ("random_state", "seed"),
-    ("verbose", -1),
-]
-BAD_MARGINAL_PARAMETERS = [
-    ("subsample", 9),
-    ("subsample", 0.5),
-    ("n_jobs", "all"),
-    ("random_state", "seed"),
-]
-FINENESS = {
-    SplineMarginal: [("n_knots", 1), ("n_knots", "many")],
-    HistogramMarginal: [("n_bins", 0), ("n_bins", 2.5)],
-    KDEMarginal: [("bandwidth", 0), ("bandwidth", "narrow"), ("n_knots", 3)],
-    MixtureMarginal: [("n_components", 0), ("n_components", "many")],
-}
-BAD_PARAMETERS = [(GlowGaussianizer, *bad) for bad in BAD_GLOW_PARAMETERS] + [
-    (cls, *bad) for cls, own in FINENESS.items() for bad in (*own, *BAD_MARGINAL_PARAMETERS)
-]
-
-
-@pytest.mark.parametrize(("cls", "name", "value"), BAD_PARAMETERS)
-def test_a_parameter_out_of_range_is_named_with_its_value(cls, name, value):
-    model = cls().set_params(**{name: value})
-    with pytest.raises(ValueError, match=name) as error:
-        model.fit(small_table())
-    assert str(value) in str(error.value)
-
-
-@pytest.mark.parametrize("cls", [GlowGaussianizer, *FINENESS])
-def test_no_parameter_is_left_out_above(cls):
-    tried = {name for owner, name, _ in BAD_PARAMETERS if owner is cls}
-    assert tried == set(cls().get_params())
 
 
 def test_divergence_warns_and_keeps_a_map_that_works():

@@ -1,4 +1,4 @@
-"""What is RBIGTransformer's own: its layers, its record, and when it stops."""
+"""What is RBIGTransformer's own: its layers, its record and its parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import scipy.stats as st
 from sklearn.base import clone
-from sklearn.covariance import LedoitWolf
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
@@ -21,34 +20,19 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import skgauss.iteration
 import skgauss.rbig
-from skgauss import RBIGTransformer
 from skgauss._validation import numpy_generator
 from skgauss.canonical import canonical_columns
 from skgauss.exceptions import TiedColumnWarning
 from skgauss.layers import MapLayer, RotationLayer
 from skgauss.marginals import SplineMarginal
 from skgauss.rotations import ICARotation, RandomRotation
-from tests.estimators import small_table, two_moons
-
-ties_allowed = pytest.mark.filterwarnings("ignore::skgauss.exceptions.TiedColumnWarning")
-
-
-def rbig(**params):
-    return RBIGTransformer(**{"random_state": 0} | params)
+from tests.estimators import rbig, same_bits, small_table, ties_allowed, two_moons
 
 
 @pytest.fixture(scope="module")
 def moons():
     """Fitted to enough rows that those held out are not fitted again."""
     return rbig().fit(two_moons(6000, seed=0))
-
-
-def same_bits(first, second, X):
-    """Whether two models map rows to the same bits, both ways."""
-    Z = [model.transform(X) for model in (first, second)]
-    back = [model.inverse_transform(Z[0]) for model in (first, second)]
-    scores = [model.score_samples(X) for model in (first, second)]
-    return all(np.array_equal(*pair) for pair in (Z, back, scores))
 
 
 # The record
@@ -161,157 +145,6 @@ def test_total_correlation_of_a_gaussian_is_that_of_the_formula(d, rho):
     assert abs(np.mean(errors)) < 0.05
 
 
-# When it ends
-
-
-@pytest.mark.parametrize("n_rows", [2, 30, 700, 6000])
-@pytest.mark.parametrize("max_layers", [1, 2, 7])
-def test_without_a_rule_it_makes_as_many_layers_as_asked_for(n_rows, max_layers):
-    model = rbig(stopping=None, max_layers=max_layers).fit(two_moons(n_rows, seed=0))
-    assert model.n_layers_ == max_layers
-    assert math.isnan(model.total_correlation_)
-    for values in (model.negentropy_, model.negentropy_stderr_, model.log_likelihood_):
-        assert values.shape == (0,)
-
-
-def test_without_a_rule_no_row_is_held_out():
-    X = two_moons(700, seed=0)
-    first = rbig(stopping=None, max_layers=1).fit(X)
-    alone = SplineMarginal(random_state=0).fit(X)
-    np.testing.assert_array_equal(first.score_samples(X), alone.score_samples(X))
-
-
-@pytest.mark.parametrize("stopping", ["negentropy", "likelihood"])
-def test_max_layers_is_the_most(stopping):
-    model = rbig(stopping=stopping, max_layers=4).fit(two_moons(6000, seed=0))
-    assert len(model.negentropy_) == model.n_layers_ == 4
-
-
-@pytest.fixture
-def never_idle(monkeypatch):
-    """Only the rule itself ends the loop, not layers that move nothing."""
-    monkeypatch.setattr(skgauss.rbig, "_MAX_IDLE", 10**6)
-
-
-def test_likelihood_stops_so_many_layers_after_the_best(never_idle):
-    model = rbig(stopping="likelihood", n_iter_no_change=5).fit(two_moons(6000, seed=0))
-    assert len(model.negentropy_) < model.max_layers
-    assert np.argmax(model.log_likelihood_) == len(model.log_likelihood_) - 6
-
-
-def test_negentropy_stops_when_the_last_layers_removed_nothing(never_idle):
-    """The first time that the last ones, together, are within 1.64 errors of nothing."""
-    X = two_moons(6000, seed=0)
-    model = rbig(n_iter_no_change=10).fit(X)
-    n_tried = len(model.negentropy_)
-    patient = rbig(n_iter_no_change=30).fit(X)
-    assert model.n_layers_ < n_tried < len(patient.negentropy_)
-    np.testing.assert_array_equal(patient.negentropy_[:n_tried], model.negentropy_)
-    # Errors of single layers, added, are at least that of the sum.
-    last, errors = model.negentropy_[-10:], model.negentropy_stderr_[-10:]
-    assert last.sum() < 1.64 * errors.sum()
-
-
-def test_layers_that_move_nothing_end_it():
-    model = rbig(stopping="likelihood", n_iter_no_change=50)
-    model.fit(np.random.default_rng(0).normal(size=(6000, 3)))
-    assert len(model.negentropy_) < 10
-
-
-def test_a_prefix_of_the_layers_is_the_map_of_fewer():
-    """Where nothing is held out: the layers are a sequence, and asking for more adds to it."""
-    X = two_moons(1000, seed=0)
-    few, many = (rbig(stopping=None, max_layers=n).fit(X) for n in (4, 9))
-    prefix = clone(many).fit(X)
-    prefix.layers_ = prefix.layers_[:4]
-    assert same_bits(few, prefix, X)
-
-
-def test_the_kept_prefix_is_nearly_as_likely_as_any(moons):
-    lost = moons.log_likelihood_.max() - moons.log_likelihood_[moons.n_layers_ - 1]
-    assert 0 <= lost < 0.02
-
-
-def test_small_tables_are_fitted_again_to_all_rows():
-    """The depth is that found on the rest; the first layer is that of the whole table."""
-    X = two_moons(700, seed=0)
-    model = rbig().fit(X)
-    alone = rbig(stopping=None, max_layers=model.n_layers_).fit(X)
-    assert 1 < model.n_layers_ <= len(model.negentropy_)
-    assert same_bits(model, alone, X)
-
-
-def test_tables_below_40_rows_are_not_split():
-    assert rbig().fit(two_moons(39, seed=0)).negentropy_.shape == (0,)
-    assert len(rbig().fit(two_moons(40, seed=0)).negentropy_)
-    weighted = rbig().fit(two_moons(20, seed=0), sample_weight=np.full(20, 2))
-    assert len(weighted.negentropy_)
-
-
-def test_two_moons_do_not_stop_before_the_likelihood_has_settled():
-    """Three times the layers gain less than 0.03 nats on new rows, on average over seeds.
-
-    Over 40 seeds it is 0.014 +- 0.002, so that twelve end above the bound once in 10,000 times.
-    """
-    gains = []
-    for seed in range(12):
-        X, new = two_moons(3000, seed), two_moons(5000, 100 + seed)
-        model = rbig(random_state=seed).fit(X)
-        longer = rbig(random_state=seed, stopping=None, max_layers=3 * model.n_layers_).fit(X)
-        gains.append(longer.score(new) - model.score(new))
-    assert np.mean(gains) < 0.03
-
-
-def random_gaussian(d, seed):
-    factor = np.random.default_rng(seed).normal(size=(d, d))
-    return st.multivariate_normal(np.zeros(d), factor @ factor.T / d + 0.1 * np.eye(d))
-
-
-def gaussian_runs(n, d, n_seeds):
-    """Depths, divergences of the model from the truth on new rows, and those of a peer."""
-    depths, divergences, peers = [], [], []
-    for seed in range(n_seeds):
-        truth, rng = random_gaussian(d, seed), np.random.default_rng([n, d, seed])
-        X, new = (truth.rvs(m, random_state=rng).reshape(m, d) for m in (n, 2000))
-        model = rbig(random_state=seed).fit(X)
-        depths.append(model.n_layers_)
-        divergences.append(truth.logpdf(new).mean() - model.score(new))
-        peers.append(truth.logpdf(new).mean() - LedoitWolf().fit(X).score(new))
-    return np.array(depths), np.mean(divergences), np.mean(peers)
-
-
-FAST = [
-    *((50, d, 10 if d < 3 else 3) for d in (1, 2, 5, 10)),
-    *((n, d, 3) for n in (200, 1000) for d in (1, 2, 5, 10)),
-]
-SLOW = [
-    *((n, d, 30) for n in (50, 200, 1000) for d in (1, 2, 5, 10)),
-    *((n, d, 10) for n in (100, 1000) for d in (20, 50)),
-    *((10_000, d, 5) for d in (1, 5, 20)),
-    (10_000, 50, 2),
-    *((100_000, d, 2) for d in (1, 10)),
-]
-
-
-@pytest.mark.parametrize("cases", [FAST, pytest.param(SLOW, marks=pytest.mark.slow)], ids=len)
-def test_gaussian_tables_stop_at_once_and_are_learned(cases):
-    """At most one layer beyond the first in nine of ten cases, and never more than a few.
-
-    The divergence from the truth is at most 1.5 p / (2n) + 0.005 d for n > 5d, with the
-    p = d (d + 3) / 2 parameters of a normal, and that of the Ledoit-Wolf normal plus 0.02 d below.
-    """
-    depths, missed = [], []
-    for n, d, n_seeds in cases:
-        layers, divergence, peer = gaussian_runs(n, d, n_seeds)
-        bound = 0.75 * d * (d + 3) / 2 / n + 0.005 * d if n > 5 * d else peer + 0.02 * d
-        if divergence > bound:
-            missed.append((n, d, round(divergence, 4), round(bound, 4)))
-        depths.extend(layers)
-    assert missed == []
-    assert np.mean(np.array(depths) <= 2) >= 0.9
-    assert np.max(depths) <= 6
-
-
 # Heads
 
 
@@ -402,37 +235,6 @@ def test_marginal_of_ones_own_is_used_in_every_layer():
     first = clone(model).set_params(max_layers=1).fit(X)
     assert model.score(new) > first.score(new) + 0.3
     np.testing.assert_allclose(model.inverse_transform(model.transform(new)), new, atol=1e-9)
-
-
-BAD_PARAMETERS = [
-    ("max_layers", 0),
-    ("max_layers", 2.0),
-    ("learning_rate", 0.0),
-    ("learning_rate", 1.1),
-    ("head", "spline"),
-    ("marginal", "splines"),
-    ("marginal", StandardScaler()),
-    ("rotation", None),
-    ("stopping", "never"),
-    ("n_iter_no_change", 0),
-    ("validation_fraction", 0.0),
-    ("validation_fraction", 1.0),
-    ("dequantize", 2),
-    ("n_jobs", "all"),
-    ("random_state", "seed"),
-    ("verbose", -1),
-]
-
-
-@pytest.mark.parametrize(("name", "value"), BAD_PARAMETERS)
-def test_a_parameter_out_of_range_is_named_with_its_value(name, value):
-    with pytest.raises(ValueError, match=name) as error:
-        rbig(**{name: value}).fit(small_table())
-    assert str(value) in str(error.value)
-
-
-def test_no_parameter_is_left_out_above():
-    assert {name for name, _ in BAD_PARAMETERS} == set(RBIGTransformer().get_params())
 
 
 # The same bits

@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 import scipy.stats as st
 
-from skgauss import RBIGTransformer
 from skgauss.exceptions import TiedColumnWarning
-from tests.estimators import small_table, two_moons
-
-
-def rbig(**params):
-    return RBIGTransformer(**{"random_state": 0} | params)
+from tests.estimators import rbig, small_table, two_moons
 
 
 def tied(share, seed=0):
