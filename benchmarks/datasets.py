@@ -20,6 +20,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 SETS = ("magic", "gas_turbine", "protein_casp", "flowcyt_aria16", "POWER")
+#: All of POWER, for those who have hours; the second with U(0, 1) minute noise on time.
+WHOLE = ("POWER_full", "POWER_full_minute_noise")
 
 FLOWCYT_ROWS = 50_000
 POWER_TRAIN_ROWS = 100_000
@@ -54,14 +56,17 @@ def default_data_dir() -> Path:
 
 def load(name: str, *, seed: int = 0, data_dir: Path | None = None) -> Split:
     """Read one table and prepare it by its protocol."""
-    if name not in SETS:
-        raise ValueError(f"set {name!r} is unknown; accepted: {', '.join(SETS)}")
-    path = Path(data_dir or default_data_dir()) / f"{name}.npz"
+    if name not in SETS + WHOLE:
+        raise ValueError(f"set {name!r} is unknown; accepted: {', '.join(SETS + WHOLE)}")
+    path = Path(data_dir or default_data_dir()) / f"{'POWER' if name in WHOLE else name}.npz"
     if not path.exists():
         raise FileNotFoundError(f"{path} not found; give --data or set SKGAUSS_DATA")
-    with np.load(path) as archive:
-        raw = archive["X"]
-    split = power(raw, seed) if name == "POWER" else gridded(name, raw, seed)
+    if name in WHOLE:
+        split = power_in_full(data_dir, minute_noise=name != WHOLE[0], seed=seed)
+    else:
+        with np.load(path) as archive:
+            raw = archive["X"]
+        split = power(raw, seed) if name == "POWER" else gridded(name, raw, seed)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Split(split.train, split.validation, split.test, split.preparation, digest)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets import SETS, default_data_dir, load
+from datasets import SETS, WHOLE, default_data_dir, load
 from provenance import cold_environment, describe
 from report import markdown, mean_and_error
 from worker import MODELS, WITHIN_BUDGET
@@ -32,7 +32,7 @@ DEFAULT_MODELS = ("gaussian", "gmm", "flowjax", "flowjax_tuned", "skgauss")
 def arguments() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
+    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS + WHOLE)
     parser.add_argument("--models", nargs="+", default=DEFAULT_MODELS, choices=MODELS)
     parser.add_argument(
         "--ours",
