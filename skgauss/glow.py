@@ -88,10 +88,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         The fitted map that the steps start from: robust standardisation ("affine"), a monotone
         spline per column with proper tails ("spline"), or these, or straight lines, followed by
         the map of a Gaussian mixture, the mean of four with up to 256 components each
-        ("mixture"). "auto" takes the mixture where rows held out want more than one component.
-        It is far likelier where columns depend on each other in other ways than a line, and
-        evaluates some 4,000 rows of 10 columns per second and core at its largest; "spline"
-        evaluates the more rows.
+        ("mixture"). "auto" takes the mixture where rows held out want more than one component,
+        up to 300,000 training rows: it is far likelier where columns depend on each other in
+        other ways than a line, but more rows teach the steps as much. It evaluates some 4,000
+        rows of 10 columns per second and core at its largest; "spline" evaluates the more rows.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the networks in the couplings.
     n_bins : int, default=8
@@ -119,6 +119,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     max_time : float or None, default=None
         Seconds that `fit` should take: a mixture in the head gets at most half, and the learning
         rate falls to zero in what is left; training then ends with the best parameters so far.
+        From 300,000 rows on, `max_iter` and `n_iter_no_change` at "auto" let it end by time
+        alone.
     dequantize : bool, default=False
         Add, in fit, uniform noise of one step to columns whose values repeat on a grid.
     dtype : {"float32", "float64"}, default="float32"
@@ -328,7 +330,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
 
     def _configuration(self, n_rows):
         """What "auto" means for so many rows, where the parameters leave it open."""
-        auto = configuration(n_rows)
+        auto = configuration(n_rows, timed=self.max_time is not None)
         given = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(Configuration)
@@ -345,11 +347,13 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
 
     def _start(self, table, train, held_out, config, rng):
         """Fit the head, and initialise the steps from the data behind it."""
+        is_large = len(train) > MAX_MIXTURE_ROWS or not table.is_cached(len(table.X))
+        kind = "spline" if self.head == "auto" and is_large else self.head
         if len(train) > MAX_MIXTURE_ROWS:
             train = np.sort(rng.choice(train, MAX_MIXTURE_ROWS, replace=False))
         X, weight = table.load(train), table.weight[train]
         head = fit_head(
-            "spline" if self.head == "auto" and not table.is_cached(len(table.X)) else self.head,
+            kind,
             X,
             weight,
             table.load(held_out),
@@ -443,7 +447,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
 
     def _callback(self, head, stack, X, max_iter):
         """Let scikit-learn's callbacks, where there are any, follow and stop training."""
-        context = self._init_callback_context(max_subtasks=max_iter)
+        n_tasks = None if max_iter == np.inf else max_iter
+        context = self._init_callback_context(max_subtasks=n_tasks)
         if context is None or not hasattr(self, "_skl_callbacks"):
             return None
         context.call_on_fit_task_begin(estimator=self, X=X)

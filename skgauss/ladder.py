@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 __all__ = ["LADDER", "Configuration", "configuration", "ladder_table"]
 
@@ -24,8 +25,8 @@ class Configuration:
     alpha: float
     learning_rate_init: float
     batch_size: int
-    max_iter: int
-    n_iter_no_change: int
+    max_iter: float  # an int, or infinity: until the time is up
+    n_iter_no_change: float  # likewise
 
 
 LADDER = (
@@ -40,12 +41,15 @@ LADDER = (
 )
 
 
-def configuration(n_rows: float) -> Configuration:
+def configuration(n_rows: float, *, timed: bool = False) -> Configuration:
     """Return the configuration for a table of `n_rows` rows (the sum of their weights).
 
     Parameters
     ----------
     n_rows : float
+    timed : bool, default=False
+        Whether the user said how long training should take. On the last rung, where rows are
+        too many to be overfitted soon, time alone then ends it.
 
     Returns
     -------
@@ -57,7 +61,10 @@ def configuration(n_rows: float) -> Configuration:
     >>> configuration(150).n_steps, configuration(20_000).n_steps
     (2, 8)
     """
-    return next(rung for limit, rung in LADDER if n_rows < limit)
+    rung = next(rung for limit, rung in LADDER if n_rows < limit)
+    if timed and rung is LADDER[-1][1]:
+        return dataclasses.replace(rung, max_iter=math.inf, n_iter_no_change=math.inf)
+    return rung
 
 
 def ladder_table(indent: int = 4) -> str:

@@ -119,13 +119,13 @@ class TrainingOptions:
     False
     """
 
-    max_iter: int
+    max_iter: float  # an int, or infinity: until the time is up
     batch_size: int
     learning_rate_init: float
     alpha: float
     ema_decay: float
     tol: float
-    n_iter_no_change: int
+    n_iter_no_change: float
     max_time: float | None
     dtype: Any = np.float32
     min_updates: int = MIN_UPDATES
@@ -282,7 +282,7 @@ class _Trainer:
 
     def schedule(self, done, share):
         """Learning rate and averaging after `done` updates, a `share` of all in updates or time."""
-        warmup = min(_WARMUP, max(1, self.total // 10))
+        warmup = int(min(_WARMUP, max(1, self.total / 10)))
         rate = min(1.0, (done + 1) / warmup)
         if not self.options.constant_rate:
             rate *= 0.5 * (1 + math.cos(math.pi * min(share, 1)))
@@ -468,7 +468,7 @@ def maximize_likelihood(
         start = progress.best
         start_score = -np.inf if held_out is None else trainer.score(start, held_out)
         done, spent = 0, 0.0  # updates, and the share of the time
-        for _ in range(options.max_iter):
+        while len(progress.loss_curve) < options.max_iter:
             losses, n_rows = [], 0
             for indices in trainer.iteration(order, rng):
                 share = max(done / trainer.total, spent)

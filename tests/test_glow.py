@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import jax
@@ -10,8 +11,10 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 
+import skgauss.glow
 from skgauss import GlowGaussianizer
 from skgauss.exceptions import TiedColumnWarning
+from skgauss.head import has_mixture
 from skgauss.ladder import LADDER, configuration
 from tests.estimators import fitted, glow, small_table, table, two_moons
 
@@ -275,6 +278,27 @@ def test_ladder_covers_every_size_and_is_documented():
         assert configuration(limit - 1) is rung
         assert configuration(limit) is not rung
         assert f"{limit:,}" in GlowGaussianizer.__doc__
+
+
+def test_large_tables_leave_the_mixture_to_those_who_ask_for_it(monkeypatch):
+    monkeypatch.setattr(skgauss.glow, "MAX_MIXTURE_ROWS", 1_000)
+    model = glow(head="auto", coupling="affine", n_steps=1, max_iter=1)
+    X = two_moons(1_500, seed=0)
+    assert not has_mixture(model.fit(X).flow_.bijections[0])
+    assert has_mixture(model.fit(X[:900]).flow_.bijections[0])
+    assert has_mixture(model.set_params(head="mixture").fit(X).flow_.bijections[0])
+
+
+def test_on_large_tables_time_alone_ends_a_training_that_was_given_time(monkeypatch):
+    ends = {"max_iter": np.inf, "n_iter_no_change": np.inf}
+    rung = configuration(1e6)
+    assert configuration(1e6, timed=True) == dataclasses.replace(rung, **ends)
+    assert configuration(1e3, timed=True) is configuration(1e3)
+    monkeypatch.setattr(skgauss.glow, "configuration", lambda *_, **__: endless)
+    endless = dataclasses.replace(configuration(150), **ends)
+    model = glow(max_iter="auto", max_time=1e-3).fit(small_table(150))  # compiled
+    assert model.set_params(max_time=2.0).fit(small_table(150)).n_iter_ > 40
+    assert len(model.set_params(max_iter=3).fit(small_table(150)).loss_curve_) == 3
 
 
 def test_auto_counts_weights_as_rows():
