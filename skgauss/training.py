@@ -26,10 +26,10 @@ from tqdm.auto import tqdm
 
 from skgauss.bijections.base import Bijection, combine, partition
 from skgauss.bijections.conditioner import weight_decay_mask
+from skgauss.progress import Progress
 
 __all__ = [
     "MIN_UPDATES",
-    "Progress",
     "Rows",
     "TrainingOptions",
     "TrainingState",
@@ -43,6 +43,7 @@ N_SHARDS = 2
 MIN_UPDATES = 16  # per iteration: small tables are passed several times
 _CLIP_NORM = 10.0
 _WARMUP = 50  # updates
+_RATE_CUT = 0.3  # of the learning rate, when training goes back to the best
 
 
 class TrainingState(NamedTuple):
@@ -133,40 +134,6 @@ class TrainingOptions:
     verbose: int = 0
 
 
-@dataclasses.dataclass
-class Progress:
-    """What happened in training.
-
-    Attributes
-    ----------
-    loss_curve : list of float
-        Mean training loss per iteration: minus the log-likelihood per row, in nats.
-    validation_scores : list of float
-        Mean held-out log-likelihood per row of the averaged flow, in nats.
-    best : array of shape (n_parameters,)
-        The best averaged parameters so far.
-    best_score : float
-    n_stale : int
-        Iterations since the score last rose by more than the tolerance.
-    stopped : {"max_iter", "early_stopping", "max_time", "diverged", "callback"}
-        Why training ended.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgauss.training import Progress
-    >>> Progress(best=np.zeros(2)).stopped
-    'max_iter'
-    """
-
-    best: np.ndarray
-    loss_curve: list[float] = dataclasses.field(default_factory=list)
-    validation_scores: list[float] = dataclasses.field(default_factory=list)
-    best_score: float = -np.inf
-    n_stale: int = 0
-    stopped: str = "max_iter"
-
-
 class _Layout(NamedTuple):
     """How a vector of parameters becomes the trainable part of a flow (hashable)."""
 
@@ -238,6 +205,7 @@ class _Trainer:
         self.x64 = np.dtype(options.dtype) == np.float64
         a_pass = self.iteration(np.arange(len(rows.weight)), np.random.default_rng(0))
         self.total = len(a_pass) * options.max_iter  # updates
+        self.rate, self.restart = options.learning_rate_init, 0  # at that update
 
     def on_shards(self, function, vector, x, weight):
         """Apply a compiled function to the two halves of a batch, in two threads."""
@@ -282,12 +250,17 @@ class _Trainer:
 
     def schedule(self, done, share):
         """Learning rate and averaging after `done` updates, a `share` of all in updates or time."""
-        warmup = int(min(_WARMUP, max(1, self.total / 10)))
+        warmup, done = int(min(_WARMUP, max(1, self.total / 10))), done - self.restart
         rate = min(1.0, (done + 1) / warmup)
         if not self.options.constant_rate:
             rate *= 0.5 * (1 + math.cos(math.pi * min(share, 1)))
         averaging = min(self.options.ema_decay, (1 + done) / (10 + done))
-        return np.float32(self.options.learning_rate_init * rate), np.float32(averaging)
+        return np.float32(self.rate * rate), np.float32(averaging)
+
+    def go_back(self, best, done):
+        """The state from which training goes on, more slowly, after it went astray."""
+        self.rate, self.restart = _RATE_CUT * self.rate, done
+        return TrainingState(jnp.array(best), jnp.array(best), _adam.init(best))
 
     def score(self, vector, rows):
         """Mean log-density per unit of weight."""
@@ -364,22 +337,6 @@ def with_parameters(flow: Bijection, vector: np.ndarray) -> Bijection:
     parts = np.split(np.asarray(vector, np.float64), np.cumsum([np.size(leaf) for leaf in leaves]))
     shaped = [part.reshape(np.shape(leaf)) for part, leaf in zip(parts, leaves, strict=False)]
     return combine(jax.tree.unflatten(structure, shaped), [np.asarray(value) for value in held])
-
-
-def _judge(progress: Progress, state: TrainingState, options: TrainingOptions) -> bool:
-    """Judge the last iteration, keep the best parameters, and say whether to go on."""
-    held_out = progress.validation_scores
-    score = held_out[-1] if held_out else -progress.loss_curve[-1]
-    if not np.isfinite([score, progress.loss_curve[-1], np.sum(state.average)]).all():
-        progress.stopped = "diverged"
-        return False
-    progress.n_stale = 0 if score > progress.best_score + options.tol else progress.n_stale + 1
-    if score > progress.best_score or not held_out:
-        progress.best_score, progress.best = score, np.array(state.average)
-    if held_out and progress.n_stale >= options.n_iter_no_change:
-        progress.stopped = "early_stopping"
-        return False
-    return True
 
 
 def _report(bar, progress, n_rows):
@@ -483,11 +440,16 @@ def maximize_likelihood(
             if held_out is not None:
                 progress.validation_scores.append(trainer.score(state.average, held_out))
             _report(bar, progress, n_rows)
-            go_on = _judge(progress, state, options) and progress.stopped != "max_time"
+            go_on = (
+                progress.judge(state.average, options.tol, options.n_iter_no_change)
+                and progress.stopped != "max_time"
+            )
             if after_iteration is not None and after_iteration(progress) and go_on:
                 progress.stopped, go_on = "callback", False
             if not go_on:
                 break
+            if progress.astray:
+                state = trainer.go_back(progress.best, done)
     if start_score > progress.best_score:
         progress.best, progress.best_score = start, start_score
     return state, progress

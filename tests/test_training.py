@@ -21,6 +21,7 @@ from skgauss.training import (
 LOC, SCALE = np.array([3.0, -1.0]), np.array([2.0, 0.5])
 NORMAL = np.random.default_rng(0).normal(size=(300, 2))
 X = LOC + SCALE * NORMAL
+OPTIMUM = st.norm.logpdf(X, X.mean(axis=0), X.std(axis=0)).sum(axis=1).mean()
 OPTIONS = TrainingOptions(
     max_iter=5,
     batch_size=128,
@@ -70,9 +71,8 @@ def score(flow, values):
 
 def test_training_finds_the_maximum_of_the_likelihood():
     flow, progress = train(rows_of(X), max_iter=300, learning_rate_init=5e-2)
-    optimum = st.norm.logpdf(X, X.mean(axis=0), X.std(axis=0)).sum(axis=1).mean()
-    assert score(flow, X) == pytest.approx(optimum, abs=5e-3)
-    assert progress.loss_curve[-1] == pytest.approx(-optimum, abs=5e-3)
+    assert score(flow, X) == pytest.approx(OPTIMUM, abs=5e-3)
+    assert progress.loss_curve[-1] == pytest.approx(-OPTIMUM, abs=5e-3)
     assert progress.loss_curve[0] > progress.loss_curve[-1] + 1
 
 
@@ -161,6 +161,17 @@ def test_divergence_is_noticed_and_the_best_is_finite(held_out):
     assert progress.stopped == "diverged"
     assert len(progress.loss_curve) < 20
     assert np.isfinite(score(flow, X))
+
+
+@pytest.mark.parametrize("held_out", [rows_of(X), None])
+@pytest.mark.parametrize("learning_rate", [10.0, 30.0, 100.0])
+def test_training_that_goes_astray_goes_on_from_the_best_at_a_lower_rate(learning_rate, held_out):
+    """The schedule lowers no rate here: it is going astray that does."""
+    options = {"learning_rate_init": learning_rate, "constant_rate": True, "max_iter": 100}
+    flow, progress = train(rows_of(X), held_out, **options)
+    assert np.max(np.diff(progress.loss_curve)) > 0.5  # it did go astray
+    assert progress.stopped == "max_iter"
+    assert score(flow, X) == pytest.approx(OPTIMUM, abs=1e-2)
 
 
 def test_time_limit_ends_training_with_the_best_so_far():
