@@ -103,7 +103,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Rows per update, at most.
     learning_rate_init : float or "auto", default="auto"
         Peak of the learning rate, which rises over 50 updates and then falls along a cosine. An
-        iteration whose loss is 0.5 nats above an earlier one's shows that it is too high:
+        iteration whose loss is 0.3 nats above an earlier one's shows that it is too high:
         training goes on from the best parameters at 0.3 of the rate.
     alpha : float or "auto", default="auto"
         Decoupled weight decay of the networks' weights.

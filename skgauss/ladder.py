@@ -37,7 +37,7 @@ LADDER = (
     (40_000, Configuration(8, (64, 64), 5e-2, 2e-2, 512, 80, 15)),
     (100_000, Configuration(8, (64, 64), 1e-1, 2e-2, 512, 40, 15)),
     (300_000, Configuration(8, (64, 64), 1e-2, 2e-2, 512, 40, 15)),
-    (float("inf"), Configuration(8, (64, 64), 1e-2, 3e-3, 512, 40, 15)),
+    (float("inf"), Configuration(8, (64, 64), 1e-2, 5e-3, 512, 40, 15)),
 )
 
 

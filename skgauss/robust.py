@@ -12,7 +12,7 @@ __all__ = ["central_rows", "stiff_scores"]
 
 _KEPT = 0.75
 _N_STEPS = 4
-_FENCE = 3.0  # interquartile ranges: "far out"
+_FENCE = 4.0  # interquartile ranges
 _MOST = 0.25  # of the rows are dropped
 
 
@@ -24,7 +24,7 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
     Y : array of shape (n_features, n_rows)
     weight : array of shape (n_rows,)
     trim : float or "auto"
-        Share of the rows to drop. "auto" drops rows whose `stiff_scores` lie more than three
+        Share of the rows to drop. "auto" drops rows whose `stiff_scores` lie more than four
         interquartile ranges below the first quartile, and at most a quarter of all.
 
     Returns
@@ -33,7 +33,7 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
 
     References
     ----------
-    Tukey (1977), Exploratory Data Analysis, for the outer fence.
+    Tukey (1977), Exploratory Data Analysis, for the fences; his outer one is at three ranges.
 
     Examples
     --------
