@@ -81,7 +81,7 @@ class DensityOutlierDetector(
     trim : float in [0, 0.5] or "auto", default="auto"
         Share of the training rows that are not learned from, the strangest under a robust Gaussian
         of the columns' latents. "auto" drops those whose score lies more than four interquartile
-        ranges below the first quartile, but never more than a quarter. The default density fits
+        ranges below the first quartile, hence at most a quarter. The default density fits
         the columns' own densities without them; members of ``criterion="latent_norm"`` and an
         estimator given are fitted without them, and there "auto" drops none.
     calibration : float in (0, 1), "cross" or None, default=None

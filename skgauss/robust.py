@@ -13,7 +13,6 @@ __all__ = ["central_rows", "stiff_scores"]
 _KEPT = 0.75
 _N_STEPS = 4
 _FENCE = 4.0  # interquartile ranges
-_MOST = 0.25  # of the rows are dropped
 
 
 def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.ndarray:
@@ -25,7 +24,7 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
     weight : array of shape (n_rows,)
     trim : float or "auto"
         Share of the rows to drop. "auto" drops rows whose `stiff_scores` lie more than four
-        interquartile ranges below the first quartile, and at most a quarter of all.
+        interquartile ranges below the first quartile, so that three quarters always stay.
 
     Returns
     -------
@@ -51,8 +50,7 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
     if trim != "auto":
         return scores >= weighted_quantile(scores, weight, float(trim))
     low, high = (weighted_quantile(scores, weight, share) for share in (0.25, 0.75))
-    fence = min(low - _FENCE * (high - low), weighted_quantile(scores, weight, _MOST))
-    return scores >= fence
+    return scores >= low - _FENCE * (high - low)
 
 
 def stiff_scores(Y: np.ndarray, weight: np.ndarray) -> np.ndarray:
