@@ -103,7 +103,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Rows per update, at most.
     learning_rate_init : float or "auto", default="auto"
         Peak of the learning rate, which rises over 50 updates and then falls along a cosine. An
-        iteration whose loss is 0.3 nats above an earlier one's shows that it is too high:
+        iteration whose loss is a whole nat above an earlier one's shows that it is too high:
         training goes on from the best parameters at 0.3 of the rate.
     alpha : float or "auto", default="auto"
         Decoupled weight decay of the networks' weights.
@@ -312,7 +312,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         if carry_on:
             self._check_unchanged(config)
         else:
-            ahead = self._compiling_ahead(X.shape[1], config) if len(held_out) else nullcontext()
+            ahead = nullcontext()
+            if len(held_out):
+                ahead = self._compiling_ahead(X.shape[1], config, len(held_out))
             with ahead, one_blas_thread():  # or the threads that fit the head wait for each other
                 self._start(table, train, held_out, config, rng)
         head, stack = self._parts()
@@ -384,11 +386,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             "coupling_kwargs": kwargs,
         }
 
-    def _compiling_ahead(self, n_features, config):
+    def _compiling_ahead(self, n_features, config, n_held_out):
         with jax.enable_x64(True):
-            stack = GlowStack.init(jax.random.key(0), n_features, **self._steps(config))
+            stack = GlowStack.init(np.random.default_rng(0), n_features, **self._steps(config))
         options = self._options(config, one_pass=False, spent=0.0)
-        return compiling_ahead(stack.astype(np.float64), n_features, options)
+        return compiling_ahead(stack.astype(np.float64), n_features, options, n_held_out)
 
     def _parts(self) -> tuple[Chain, GlowStack]:
         """The head and the steps of the fitted flow."""

@@ -8,7 +8,7 @@ import numpy as np
 
 __all__ = ["Progress"]
 
-_ASTRAY = 0.3  # nats: a loss that lies farther above the lowest has left the way
+_ASTRAY = 1.0  # nats: a loss that lies farther above the lowest has left the way
 
 
 @dataclasses.dataclass

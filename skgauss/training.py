@@ -43,6 +43,7 @@ N_SHARDS = 2
 MIN_UPDATES = 16  # per iteration: small tables are passed several times
 _CLIP_NORM = 10.0
 _WARMUP = 50  # updates
+_FEW = 200  # rows held out
 _RATE_CUT = 0.3  # of the learning rate, when training goes back to the best
 
 
@@ -165,24 +166,29 @@ class _Layout(NamedTuple):
 _adam = optax.chain(optax.clip_by_global_norm(_CLIP_NORM), optax.scale_by_adam())
 
 
-def _log_likelihood(params, held, x, weight):
-    """Weighted sum of the log-densities of the rows of `x`, of shape (C, B)."""
+def _negative_log_likelihood(params, held, x, weight):
+    """Weighted sum of minus the log-densities of the rows of `x`, of shape (C, B)."""
     z, log_det = combine(params, held)._forward(x)
     log_normal = -0.5 * jnp.sum(z**2 + math.log(2 * math.pi), axis=0)
-    return jnp.sum(jnp.where(weight > 0, weight * (log_normal + log_det), 0))
+    return -jnp.sum(jnp.where(weight > 0, weight * (log_normal + log_det), 0))
 
 
 @partial(jax.jit, static_argnums=0)
-def _evaluate(layout, vector, held, x, weight):
-    return _log_likelihood(layout.unflatten(vector), held, x, weight)
+def _loss(layout, vector, held, x, weight):
+    return (_negative_log_likelihood(layout.unflatten(vector), held, x, weight),)
 
 
 @partial(jax.jit, static_argnums=0)
 def _loss_and_gradient(layout, vector, held, x, weight):
-    loss, gradient = jax.value_and_grad(lambda params: -_log_likelihood(params, held, x, weight))(
-        layout.unflatten(vector)
+    loss, gradient = jax.value_and_grad(_negative_log_likelihood)(
+        layout.unflatten(vector), held, x, weight
     )
     return loss, jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
+
+
+def _scoring(n_rows):
+    """What scores rows held out: few of them do not repay a compilation of their own."""
+    return _loss_and_gradient if n_rows <= _FEW else _loss
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -264,14 +270,17 @@ class _Trainer:
 
     def score(self, vector, rows):
         """Mean log-density per unit of weight."""
-        total = 0.0
+        total, function = 0.0, _scoring(len(rows.weight))
         for indices in self.batches(np.arange(len(rows.weight))):
-            total += float(sum(self.on_shards(_evaluate, vector, *self.batch(rows, indices))))
+            outputs = self.on_shards(function, vector, *self.batch(rows, indices))
+            total -= float(sum(loss for loss, *_ in outputs))
         return float(total / rows.weight.sum() + rows.log_det)
 
 
 @contextmanager
-def compiling_ahead(flow: Bijection, n_channels: int, options: TrainingOptions) -> Iterator[None]:
+def compiling_ahead(
+    flow: Bijection, n_channels: int, options: TrainingOptions, n_held_out: int
+) -> Iterator[None]:
     """Compile in threads, beside other work, what a training with rows held out will need.
 
     Parameters
@@ -280,13 +289,14 @@ def compiling_ahead(flow: Bijection, n_channels: int, options: TrainingOptions) 
         Of the structure that will be trained; its values do not matter.
     n_channels : int
     options : TrainingOptions
+    n_held_out : int
 
     Examples
     --------
     >>> from skgauss.bijections import ActNorm
     >>> from skgauss.training import TrainingOptions, compiling_ahead
     >>> options = TrainingOptions(1, 64, 1e-2, 0.0, 0.9, 1e-4, 1, None)
-    >>> with compiling_ahead(ActNorm.init(3), 3, options):
+    >>> with compiling_ahead(ActNorm.init(3), 3, options, n_held_out=20):
     ...     pass  # prepare the rows
     """
     template, held = partition(flow)
@@ -299,7 +309,8 @@ def compiling_ahead(flow: Bijection, n_channels: int, options: TrainingOptions) 
             function(layout, vector, held, x, weight)
 
     with ThreadPoolExecutor(N_SHARDS) as pool:
-        compiled = [pool.submit(run, function) for function in (_loss_and_gradient, _evaluate)]
+        needed = dict.fromkeys([_loss_and_gradient, _scoring(n_held_out)])
+        compiled = [pool.submit(run, function) for function in needed]
         yield
         for function in compiled:
             function.result()

@@ -169,9 +169,9 @@ def test_training_that_goes_astray_goes_on_from_the_best_at_a_lower_rate(learnin
     """The schedule lowers no rate here: it is going astray that does."""
     options = {"learning_rate_init": learning_rate, "constant_rate": True, "max_iter": 100}
     flow, progress = train(rows_of(X), held_out, **options)
-    assert np.max(np.diff(progress.loss_curve)) > 0.5  # it did go astray
+    assert np.max(np.diff(progress.loss_curve)) > 1  # it did go astray
     assert progress.stopped == "max_iter"
-    assert score(flow, X) == pytest.approx(OPTIMUM, abs=1e-2)
+    assert score(flow, X) == pytest.approx(OPTIMUM, abs=5e-2)
 
 
 def test_time_limit_ends_training_with_the_best_so_far():
