@@ -11,6 +11,7 @@ from skgauss.marginals import (
     MixtureMarginal,
     SplineMarginal,
 )
+from tests.estimators import glow
 
 # scikit-learn's checks use small integers: a column that repeats its values is warned of.
 pytestmark = pytest.mark.filterwarnings("ignore::skgauss.exceptions.TiedColumnWarning")
@@ -23,6 +24,9 @@ ESTIMATORS = [
     KDEMarginal(),
     MixtureMarginal(),
 ]
+
+# The further checks are of names, frames and messages: a flow that is quick to train will do.
+QUICK = [glow(), *ESTIMATORS[1:]]
 
 # What scikit-learn runs on its own estimators beyond `check_estimator`. Versions name them
 # differently; a name that the installed one lacks is skipped.
@@ -68,7 +72,7 @@ mixing = pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature 
         for n in FURTHER_CHECKS
     ],
 )
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda estimator: type(estimator).__name__)
+@pytest.mark.parametrize("estimator", QUICK, ids=lambda estimator: type(estimator).__name__)
 def test_further_scikit_learn_checks(estimator, name):
     check = getattr(checks, name, None)
     if check is None:
