@@ -229,7 +229,7 @@ def left_out(records: dict[str, list[dict]]) -> list[dict]:
         protocol: [_by_set(found, m, sets)["roc_auc"] for m in CANDIDATES]
         for protocol, found in records.items()
     }
-    if any(len(found) < len(sets) for of in measured.values() for found in of):
+    if not sets or any(len(found) < len(sets) for of in measured.values() for found in of):
         return []  # a candidate has not been measured on every set
     auc = {protocol: np.array(found) for protocol, found in measured.items()}
     both = np.sum(list(auc.values()), axis=0)  # of shape (candidates, sets)
@@ -241,7 +241,7 @@ def left_out(records: dict[str, list[dict]]) -> list[dict]:
     ]
     caption = (
         "For every set, the candidate whose ROC-AUC is highest on the other sets, mean of both "
-        f"protocols, of: our defaults, trim=0, max_samples=128, max_samples=2048. Chosen: "
+        f"protocols. Candidates: {'; '.join(CANDIDATES)}. Chosen: "
         f"{', '.join(f'{name} for {n} sets' for name, n in counts.items())}. The fence of "
         'trim="auto" and the kernels\' stiffness were chosen on all of the sets.'
     )
@@ -279,19 +279,17 @@ def main() -> None:
     )
     args = parser.parse_args()
     results = ResultFile(args.out, TITLES)  # what is there already is kept, and not measured again
-    provenance = measured_now(())
-    for seed in () if args.print else args.seeds:
-        for name in set_names(args.data):
-            for protocol in args.protocols:
-                measure(name, protocol, seed, args, results, provenance)
-            print(seed, name, file=sys.stderr, flush=True)
-    records = {protocol: results.records(protocol) for protocol in PROTOCOLS}
-    for protocol in PROTOCOLS if args.print else ():
-        kept = results.parts[protocol]["provenance"]
-        results.keep(protocol, kept, tables(protocol, records[protocol]), records[protocol])
-    if chosen := left_out(records):
-        kept = results.parts[PROTOCOLS[0]]["provenance"]
-        results.keep(LEFT_OUT, kept, chosen)
+    if args.print:
+        results.retable(tables)
+    else:
+        provenance = measured_now(())
+        for seed in args.seeds:
+            for name in set_names(args.data):
+                for protocol in args.protocols:
+                    measure(name, protocol, seed, args, results, provenance)
+                print(seed, name, file=sys.stderr, flush=True)
+    if chosen := left_out({protocol: results.records(protocol) for protocol in PROTOCOLS}):
+        results.keep(LEFT_OUT, results.parts[PROTOCOLS[0]]["provenance"], chosen)
     results.show([*args.protocols, LEFT_OUT])
 
 

@@ -48,10 +48,11 @@ class ResultFile:
         self.path.write_text(json.dumps({"parts": ordered}, indent=1) + "\n", encoding="utf-8")
 
     def retable(self, tables: Callable[[str, list[dict]], list]) -> None:
-        """Make the tables of every part from its records, ``tables(name, records)``."""
+        """Make the tables of every part with records from these, ``tables(name, records)``."""
         for name, part in list(self.parts.items()):
-            records = part["records"]
-            self.keep(name, part["provenance"], tables(name, records), records)
+            if "records" in part:
+                records = part["records"]
+                self.keep(name, part["provenance"], tables(name, records), records)
 
     def show(self, names: Iterable[str]) -> None:
         """Print parts for a terminal, as markdown."""

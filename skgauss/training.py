@@ -457,10 +457,10 @@ def maximize_likelihood(
             )
             if after_iteration is not None and after_iteration(progress) and go_on:
                 progress.stopped, go_on = "callback", False
+            if progress.astray:  # at the end as well: a warm start carries on from here
+                state = trainer.go_back(progress.best, done)
             if not go_on:
                 break
-            if progress.astray:
-                state = trainer.go_back(progress.best, done)
     if start_score > progress.best_score:
         progress.best, progress.best_score = start, start_score
     return state, progress
