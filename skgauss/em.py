@@ -31,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 from scipy.special import ndtri
 
 from skgauss.mixture import GaussianMixtureMap
@@ -49,7 +49,8 @@ _SPLIT = 0.5  # of a standard deviation, by which the two halves move apart
 _FACTORS = (2, 1.4)  # of two ladders to one number of components; neither is always the better
 _RUNG_TOL, _RUNG_ITER = 3e-3, 30  # nats per row, and iterations, as the ladder is not the end
 MIN_GAIN = 1e-3  # nats per row held out
-_NEXT_RUNG = 4  # times what all rungs before it took, and the end of the ladder
+_NEXT_RUNG = 3  # times what all rungs before it took, and the end of the ladder
+_TIMED_ROWS = 256
 _PATIENT_BELOW = 16  # components: few may gain nothing where more do
 _MONOMIALS = 1 << 17  # of a block of rows, that stay in a core's cache
 
@@ -255,17 +256,31 @@ def _as_map(mixture, table, loc, scale):
     return GaussianMixtureMap.from_cholesky(weights, means, factors, low, high)
 
 
+def _seconds_to_map(mixtures, table, loc, scale, n_jobs):
+    """How long the map of all rows would take, judged by some."""
+    some = table.first(_TIMED_ROWS)
+    fitted, X = _as_map(_mean(mixtures), table, loc, scale), loc + scale * some.columns.T
+    start = time.monotonic()
+    fitted.forward(X)
+    seconds = time.monotonic() - start
+    return seconds * table.columns.shape[1] / len(X) / _n_at_once(n_jobs)
+
+
+def _n_at_once(n_jobs):
+    return min(effective_n_jobs(n_jobs), cpu_count())
+
+
 class _Climb:
     """Several ladders climbed at once, from other rows and with other splits.
 
-    The first one splits along the longest axes.
+    They are numbered; the first of all splits along the longest axes.
     """
 
-    def __init__(self, table, n_ladders, rungs, n_jobs):
+    def __init__(self, table, numbers, rungs, n_jobs):
         self._rungs = rungs
         self._parallel = Parallel(n_jobs=n_jobs, require="sharedmem")
-        self._tables = [table.turned(i / n_ladders) for i in range(n_ladders)]
-        generators = [None, *map(np.random.default_rng, range(1, n_ladders))]
+        self._tables = [table.turned(i / numbers.stop) for i in numbers]
+        generators = [np.random.default_rng(i) if i else None for i in numbers]
         pairs = zip(self._tables, generators, strict=True)
         self._ladders = [_ladder(table, rungs, rng) for table, rng in pairs]
 
@@ -278,6 +293,13 @@ class _Climb:
         for _ in self._rungs:
             mixtures = self.next_rung()
             yield mixtures, _expectation(_mean(mixtures), held_out, likelihood_only=True)[0]
+
+    def top(self, tol, max_iter) -> list[_Mixture]:
+        """The mixtures of the last rung, fitted further and to more rows."""
+        mixtures: list[_Mixture] = []
+        for _ in self._rungs:
+            mixtures = self.next_rung()
+        return self.converged(mixtures, tol, max_iter)
 
     def converged(self, mixtures, tol, max_iter) -> list[_Mixture]:
         """The same mixtures, fitted further and to more rows."""
@@ -360,11 +382,8 @@ def fit_gaussian_mixture(
     if n_ladders == 1:
         mixture = _likelier(table, n_components, tol, max_iter)
     else:
-        rungs = _rungs(n_components, 2)
-        climb = _Climb(table, n_ladders, rungs, n_jobs)
-        for _ in rungs:
-            mixtures = climb.next_rung()
-        mixture = _mean(climb.converged(mixtures, tol, max_iter))
+        climb = _Climb(table, range(n_ladders), _rungs(n_components, 2), n_jobs)
+        mixture = _mean(climb.top(tol, max_iter))
     return _as_map(mixture, table, loc, scale)
 
 
@@ -400,7 +419,9 @@ def select_gaussian_mixture(
     max_iter : int, default=100
         Iterations, in the end.
     max_time : float or None, default=None
-        Seconds that the ladders should take: no rung is begun that would probably take longer.
+        Seconds that the ladders, and the map of all rows after them, should take. The first
+        ladder alone chooses the number of components, and begins no rung with which it would
+        probably take longer; the others follow if there is time left.
     n_jobs : int or None, default=None
         Threads that share the ladders.
 
@@ -422,16 +443,28 @@ def select_gaussian_mixture(
     loc, scale = _standardisation(X, weight)
     table = _standardised(X, weight, loc, scale)
     held_out = _standardised(X_held_out, weight_held_out, loc, scale)
-    climb = _Climb(table, n_ladders, candidates or _CANDIDATES, n_jobs)
+    rungs = list(candidates or _CANDIDATES)
+    climb = _Climb(table, range(n_ladders if max_time is None else 1), rungs, n_jobs)
     best, chosen, start = -math.inf, None, time.monotonic()
     for mixtures, log_likelihood in climb.scored(held_out):
         if log_likelihood > best + MIN_GAIN:
             best, chosen = log_likelihood, mixtures
         elif len(mixtures[0].means) >= _PATIENT_BELOW:
             break
-        if max_time is not None and time.monotonic() - start > max_time / _NEXT_RUNG:
-            break
-    return _as_map(_mean(climb.converged(chosen, tol, max_iter)), table, loc, scale)
+        if max_time is not None:
+            climbing = _NEXT_RUNG * (time.monotonic() - start)
+            mapping = 2 * _seconds_to_map(mixtures, table, loc, scale, n_jobs)
+            if climbing + mapping > max_time:
+                break
+    chosen = climb.converged(chosen, tol, max_iter)
+    if max_time is not None:  # for how many more ladders as long as the first?
+        mapping = _seconds_to_map(chosen, table, loc, scale, n_jobs)
+        spent = time.monotonic() - start
+        n_more = int((max_time - spent - mapping) / (spent + mapping)) * _n_at_once(n_jobs)
+        rungs = rungs[: rungs.index(len(chosen[0].means)) + 1]
+        others = range(1, min(1 + max(n_more, 0), n_ladders))
+        chosen += _Climb(table, others, rungs, n_jobs).top(tol, max_iter)
+    return _as_map(_mean(chosen), table, loc, scale)
 
 
 def held_out_likelihoods(
@@ -479,5 +512,5 @@ def held_out_likelihoods(
     loc, scale = _standardisation(X, weight)
     table = _standardised(X, weight, loc, scale)
     held_out = _standardised(X_held_out, weight_held_out, loc, scale)
-    climb = _Climb(table, n_ladders, candidates, n_jobs)
+    climb = _Climb(table, range(n_ladders), candidates, n_jobs)
     return np.array([log_likelihood for _, log_likelihood in climb.scored(held_out)])

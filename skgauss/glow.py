@@ -52,7 +52,7 @@ from skgauss.training import (
 __all__ = ["GlowGaussianizer"]
 
 _AUTO = StrOptions({"auto"})
-_HEAD_TIME = 0.5  # of `max_time`, that a mixture in the head should take
+_HEAD_TIME = 0.8  # of `max_time`, that a mixture in the head may take: it is worth more than steps
 
 
 @jax.jit
@@ -87,11 +87,12 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     head : {"auto", "affine", "spline", "mixture"}, default="auto"
         The fitted map that the steps start from: robust standardisation ("affine"), a monotone
         spline per column with proper tails ("spline"), or these, or straight lines, followed by
-        the map of a Gaussian mixture, the mean of four with up to 256 components each
-        ("mixture"). "auto" takes the mixture where rows held out want more than one component,
-        up to 300,000 training rows: it is far likelier where columns depend on each other in
-        other ways than a line, but more rows teach the steps as much. It evaluates some 4,000
-        rows of 10 columns per second and core at its largest; "spline" evaluates the more rows.
+        the map of a Gaussian mixture, the mean of four (fewer where `max_time` leaves no time for
+        them) with up to 256 components each ("mixture"). "auto" takes the mixture where rows held
+        out want more than one component, up to 300,000 training rows: it is far likelier where
+        columns depend on each other in other ways than a line, but more rows teach the steps as
+        much. It evaluates some 4,000 rows of 10 columns per second and core at its largest;
+        "spline" evaluates the more rows.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the networks in the couplings.
     n_bins : int, default=8
@@ -119,8 +120,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     tol : float, default=1e-4
         In nats per row.
     max_time : float or None, default=None
-        Seconds that `fit` should take: a mixture in the head gets at most half, and the learning
-        rate falls to zero in what is left; training then ends with the best parameters so far.
+        Seconds that `fit` should take: a mixture in the head gets at most four fifths, and the
+        learning rate falls to zero in what is left; training then ends with the best parameters
+        so far.
         From 300,000 rows on, `max_iter` and `n_iter_no_change` at "auto" let it end by time
         alone.
     dequantize : bool, default=False

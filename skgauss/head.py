@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import cast
+import time
+from typing import NamedTuple, cast
 
+import jax
 import numpy as np
 
 from skgauss._threads import Threads
-from skgauss.bijections import Chain, FixedAffine, FixedMixture, FixedSpline
+from skgauss.bijections import (
+    Chain,
+    FixedAffine,
+    FixedMixture,
+    FixedSpline,
+    combine,
+    partition,
+)
 from skgauss.canonical import canonical_columns
 from skgauss.iteration import Columns
 from skgauss.layers import MapLayer
@@ -21,10 +30,12 @@ from skgauss.mixture_head import (
 )
 from skgauss.spline import tailed_forward, tailed_inverse
 
-__all__ = ["fit_head", "has_mixture", "head_forward", "head_inverse"]
+__all__ = ["fit_head", "has_mixture", "head_forward", "head_inverse", "repays_compilation"]
 
 # Below so many rows, that many knots: what is compiled depends on the rung, not on the columns.
 _HEAD_KNOTS = ((100, 16), (500, 64), (2_000, 256), (np.inf, 512))
+_COMPILED_ROWS = 1024
+_REPAYS = 1e8  # rows times columns times components: some 3 s in NumPy
 
 
 def fit_head(
@@ -51,7 +62,7 @@ def fit_head(
         Rows that judge a mixture; without them, or where there are few, parts of `X` do.
     weight_held_out : array of shape (n_held_out,), default=None
     max_time : float or None, default=None
-        Seconds that the mixture should take.
+        Seconds that this and the map of all rows, with a mixture, should take.
     n_jobs : int or None, default=None
         Threads.
 
@@ -69,6 +80,7 @@ def fit_head(
     >>> [type(bijection).__name__ for bijection in head.bijections]
     ['FixedAffine', 'FixedSpline']
     """
+    start = time.monotonic()
     table = Columns(*canonical_columns(X, weight, 0), Threads(n_jobs))
     if len(table.weight) == 1:
         table = table.with_rows(np.repeat(table.Y, 2, axis=1), np.repeat(table.weight / 2, 2))
@@ -82,6 +94,8 @@ def fit_head(
     marginal = fit_marginal(follows(spline)[which], table)
     behind = spread_ties(table)
     behind.forward(MapLayer(marginal))
+    if max_time is not None:
+        max_time -= time.monotonic() - start
     mixture = select_mixture(behind, held_out.mapped(MapLayer(marginal)), max_time=max_time)
     if kind == "auto" and len(mixture.weights) == 1:
         return _columns_head(kind, fit_marginal(spline, table), table.n_rows)
@@ -104,6 +118,43 @@ def _columns_head(kind, marginal, n_rows):
     return Chain((affine, FixedSpline(*marginal.spline_.widened(n_knots))))
 
 
+@jax.jit
+def _map_block(params, held, Y):
+    return combine(params, held)._forward(Y)
+
+
+class _CompiledLayer(NamedTuple):
+    """A mixture's map in JAX: some three times as fast as in NumPy, once it is compiled."""
+
+    mixture: FixedMixture
+
+    def forward(self, Y):
+        Z, log_det = np.empty_like(Y), np.empty(Y.shape[1])
+        parts = partition(self.mixture)
+        for start in range(0, Y.shape[1], _COMPILED_ROWS):
+            block = slice(start, min(start + _COMPILED_ROWS, Y.shape[1]))
+            padding = (0, _COMPILED_ROWS - (block.stop - start))
+            with jax.enable_x64(True):
+                z, increment = _map_block(*parts, np.pad(Y[:, block], ((0, 0), padding)))
+            Z[:, block] = np.asarray(z)[:, : block.stop - start]
+            log_det[block] = np.asarray(increment)[: block.stop - start]
+        return Z, log_det
+
+
+def repays_compilation(head: Chain, n_rows: int) -> bool:
+    """Whether so many rows are sooner through a compiled head.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.head import fit_head, repays_compilation
+    >>> repays_compilation(fit_head("affine", np.eye(3), np.ones(3)), 1_000_000)
+    False
+    """
+    sizes = [np.size(layer.scales) for layer in head.bijections if isinstance(layer, FixedMixture)]
+    return n_rows * sum(sizes) > _REPAYS
+
+
 def has_mixture(head: Chain) -> bool:
     """Whether a head ends in a mixture's map, which is evaluated in NumPy.
 
@@ -118,7 +169,7 @@ def has_mixture(head: Chain) -> bool:
 
 
 def head_forward(
-    head: Chain, X: np.ndarray, n_jobs: int | None = None
+    head: Chain, X: np.ndarray, n_jobs: int | None = None, *, compiled: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Apply a head in NumPy: the same map as ``head.transform``, without compilation.
 
@@ -128,6 +179,8 @@ def head_forward(
     X : array of shape (n_rows, n_features)
     n_jobs : int or None, default=None
         Threads that share the rows, where there is a mixture.
+    compiled : bool, default=False
+        Whether JAX maps the mixture: the same up to rounding.
 
     Returns
     -------
@@ -152,8 +205,10 @@ def head_forward(
             Z, log_slope = tailed_forward(layer.spline, Z)
             increment = log_slope.sum(axis=0)
         else:
+            mixture = cast(FixedMixture, layer)
             rows = Columns(Z.copy(), np.ones(len(X)), Threads(n_jobs))
-            increment, Z = rows.forward(MapLayer(cast(FixedMixture, layer).map)), rows.Y
+            by = _CompiledLayer(mixture) if compiled else MapLayer(mixture.map)
+            increment, Z = rows.forward(by), rows.Y
         log_det = log_det + increment
     return Z.T, log_det
 

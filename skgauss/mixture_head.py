@@ -78,7 +78,9 @@ def spread_ties(table: Columns) -> Columns:
     return table.with_rows(table.Y + step * noise, table.weight)
 
 
-def mixture_of(table: Columns, n_components: int) -> GaussianMixtureMap:
+def mixture_of(
+    table: Columns, n_components: int, n_ladders: int = _N_LADDERS
+) -> GaussianMixtureMap:
     """Fit the mean of several Gaussian mixtures of so many components each.
 
     Examples
@@ -91,11 +93,11 @@ def mixture_of(table: Columns, n_components: int) -> GaussianMixtureMap:
     8
     """
     return fit_gaussian_mixture(
-        table.Y.T, table.weight, n_components, n_ladders=_N_LADDERS, n_jobs=table.threads.n_jobs
+        table.Y.T, table.weight, n_components, n_ladders=n_ladders, n_jobs=table.threads.n_jobs
     )
 
 
-def mixture_size(mixture: GaussianMixtureMap) -> int:
+def mixture_size(mixture: GaussianMixtureMap, n_ladders: int = _N_LADDERS) -> int:
     """Number of components of each of the averaged mixtures.
 
     Examples
@@ -107,7 +109,7 @@ def mixture_size(mixture: GaussianMixtureMap) -> int:
     >>> mixture_size(mixture_of(table, 2))
     2
     """
-    return max(1, len(mixture.weights) // _N_LADDERS)
+    return max(1, len(mixture.weights) // n_ladders)
 
 
 def select_mixture(
@@ -115,6 +117,7 @@ def select_mixture(
     held_out: Columns,
     candidates: Sequence[int] | None = None,
     max_time: float | None = None,
+    n_ladders: int = _N_LADDERS,
 ) -> GaussianMixtureMap:
     """Fit the mean of several mixtures, of the size that is likeliest on rows held out.
 
@@ -127,7 +130,9 @@ def select_mixture(
     candidates : sequence of int, default=None
         Sizes; None means powers of two up to 256, or 64 for few rows.
     max_time : float or None, default=None
-        Seconds that the ladders should take, if the rows are not few.
+        Seconds that the ladders, and the map of all rows, should take, if the rows are not few.
+    n_ladders : int, default=4
+        Mixtures that are averaged; fewer where `max_time` has no more.
 
     Returns
     -------
@@ -146,23 +151,27 @@ def select_mixture(
     """
     n_rows = len(table.weight)
     if n_rows < _FOLDS_BELOW:
-        return mixture_of(table, _size_by_folds(table, candidates or _FEW) if n_rows > 1 else 1)
+        size = _size_by_folds(table, candidates or _FEW, n_ladders) if n_rows > 1 else 1
+        return mixture_of(table, size, n_ladders)
     if not len(held_out.weight):
         held_out, rest = table.split(n_rows // 10)
-        return mixture_of(table, mixture_size(select_mixture(rest, held_out, candidates, max_time)))
+        of_rest = select_mixture(rest, held_out, candidates, max_time, n_ladders)
+        if max_time is not None:  # no time is left to fit all rows
+            return of_rest
+        return mixture_of(table, mixture_size(of_rest, n_ladders), n_ladders)
     return select_gaussian_mixture(
         table.Y.T,
         table.weight,
         held_out.Y.T,
         held_out.weight,
         candidates=candidates,
-        n_ladders=_N_LADDERS,
+        n_ladders=n_ladders,
         max_time=max_time,
         n_jobs=table.threads.n_jobs,
     )
 
 
-def _size_by_folds(table, candidates):
+def _size_by_folds(table, candidates, n_ladders):
     """Number of components that is likeliest, each fifth of the rows held out once."""
     n_rows = len(table.weight)
     n_parameters = math.comb(len(table.Y) + 2, 2)
@@ -177,7 +186,7 @@ def _size_by_folds(table, candidates):
             table.Y.T[out],
             table.weight[out],
             candidates,
-            n_ladders=_N_LADDERS,
+            n_ladders=n_ladders,
             n_jobs=table.threads.n_jobs,
         )
         total += (gain - gain[0]) * table.weight[out].sum()
@@ -220,7 +229,7 @@ def what_a_mixture_follows(marginal: BaseMarginal, table: Columns, held_out: Col
         layer = MapLayer(fit_marginal(clone(template), some))
         behind = spread_ties(some)
         behind.forward(layer)
-        mixture = select_mixture(behind, held_out.mapped(layer), candidates=_RACE)
+        mixture = select_mixture(behind, held_out.mapped(layer), candidates=_RACE, n_ladders=1)
         Z, log_det = layer.map._forward(judges.Y.T)
         return judges.weight @ (log_det + mixture.log_density(Z))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skgauss.bijections import Chain
-from skgauss.head import head_forward
+from skgauss.head import head_forward, repays_compilation
 from skgauss.training import N_SHARDS, Rows
 
 __all__ = [
@@ -251,10 +251,10 @@ class Table:
         """
         shape = (len(indices), self.X.shape[1])
         latents = np.empty(shape, np.float32) if self.is_cached(len(indices)) else None
-        total = 0.0
+        total, compiled = 0.0, repays_compilation(head, len(indices))
         for start in range(0, shape[0], _BLOCK):
             part = slice(start, start + _BLOCK)
-            Z, log_det = head_forward(head, self.load(indices[part]), N_SHARDS)
+            Z, log_det = head_forward(head, self.load(indices[part]), N_SHARDS, compiled=compiled)
             total += self.weight[indices[part]] @ log_det
             if latents is not None:
                 latents[part] = Z

@@ -356,7 +356,7 @@ def test_weight_k_is_k_copies_and_weight_zero_is_absent(name):
     np.testing.assert_array_equal(by_weight.data_max_, by_copies.data_max_)
 
 
-@every_estimator
+@every_kind
 def test_zero_weight_rows_are_absent_whatever_they_hold(name):
     """On a table above one batch too: the rest is in the same order, hence the same bits."""
     X, far = small_table(700), np.full((5, 3), 1e9)

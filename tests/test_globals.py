@@ -189,7 +189,7 @@ def test_joblib_file(name, tmp_path):
     np.testing.assert_array_equal(again.score_samples(X), estimator.score_samples(X))
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@every_kind
 def test_skops_needs_trust_in_skgauss_only(name):
     estimator, X = fitted(name, "small"), table("small")
     saved = skops.io.dumps(estimator)

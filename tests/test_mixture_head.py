@@ -10,7 +10,7 @@ import pytest
 from skgauss.em import fit_gaussian_mixture, held_out_likelihoods
 from skgauss.head import fit_head, has_mixture, head_forward, head_inverse
 from skgauss.iteration import Columns
-from skgauss.mixture_head import mixture_size, select_mixture, spread_ties
+from skgauss.mixture_head import select_mixture, spread_ties
 from tests.estimators import small_table, two_moons
 
 
@@ -46,6 +46,15 @@ def test_rows_judge_alone_or_in_company():
     again = [head_forward(head, X[part]) for part in (slice(0, 7), slice(7, 500))]
     np.testing.assert_array_equal(np.concatenate([Z for Z, _ in again]), Z)
     np.testing.assert_array_equal(np.concatenate([log_det for _, log_det in again]), log_det)
+
+
+def test_compiled_it_is_the_same_map():
+    X = small_table(2500)
+    head = head_of(X[:500], "mixture")
+    for expected, actual in zip(
+        head_forward(head, X), head_forward(head, X, n_jobs=2, compiled=True), strict=True
+    ):
+        np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_order_and_copies_of_rows_do_not_matter():
@@ -99,5 +108,13 @@ def test_little_time_gives_fewer_components():
     X[:, 3] = np.sin(3 * X[:, 0]) + np.cos(5 * X[:, 1]) + 0.05 * X[:, 2]
     held_out, table = Columns(X.T.copy(), np.ones(len(X))).split(2000)
     start = time.perf_counter()
-    assert mixture_size(select_mixture(table, held_out, max_time=0.1)) < 64
+    assert len(select_mixture(table, held_out, max_time=0.1).weights) < 64
     assert time.perf_counter() - start < 10
+
+
+def test_time_enough_gives_the_mixture_of_no_limit():
+    X = np.random.default_rng(0).exponential(size=(3000, 2))
+    held_out, table = Columns(X.T.copy(), np.ones(len(X))).split(500)
+    limited, unlimited = (select_mixture(table, held_out, (4,), t) for t in (1e4, None))
+    for name, value in vars(unlimited).items():
+        np.testing.assert_array_equal(getattr(limited, name), value)

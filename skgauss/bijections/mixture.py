@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy import special
-from jax.scipy.special import ndtr, ndtri
+from jax.scipy.special import ndtri
 from numpy.polynomial import chebyshev
 from scipy.special import erfcx
 
@@ -25,8 +24,7 @@ __all__ = ["FixedMixture"]
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _N_NEWTON = 100  # of the inverse; every other step halves the bracket at least
-_ASYMPTOTIC = {"float32": -8.0, "float64": -25.0}  # below, the hazard of a normal is its series
-_N_TERMS = 8  # of that series
+_FARTHEST = {"float32": 1e18, "float64": 1e150}  # beyond, a square is not finite
 _CENTRE, _DEGREE = 3.75, 24  # of the polynomial for a normal's tail
 _CHUNK = 128  # positions at a time: some ten arrays of them, times components, stay in a cache
 
@@ -46,40 +44,25 @@ def _tail_coefficients():
     return chebyshev.cheb2poly(chebyshev.chebinterpolate(scaled, _DEGREE)).tolist()
 
 
-def _tail(distance, bell):
-    """Probability of a normal beyond a distance >= 0, given ``exp(-distance^2 / 2)``."""
-    x = distance * math.sqrt(0.5)
+def _scaled_tail(distance):
+    """Probability of a normal beyond a distance >= 0, over ``exp(-distance^2 / 2)``."""
+    x = jnp.minimum(distance, _FARTHEST[str(distance.dtype)]) * math.sqrt(0.5)
     rise = 1 + 2 * x
     reciprocal = 1 / ((x + _CENTRE) * rise)
     y = (x - _CENTRE) * rise * reciprocal
     *rest, value = _tail_coefficients()
     for coefficient in reversed(rest):
         value = value * y + coefficient
-    return 0.5 * bell * value * (x + _CENTRE) * reciprocal
+    return 0.5 * value * (x + _CENTRE) * reciprocal
 
 
-def _hazard(e):
-    """Density of a normal over its distribution function, far to the left too."""
-    near = jnp.maximum(e, _ASYMPTOTIC[str(e.dtype)])
-    far = jnp.minimum(e, near)
-    # 1 - 1/e^2 + 3/e^4 - 15/e^6 ...: Abramowitz & Stegun (1964), equation 26.2.12.
-    inverse_square = 1 / jnp.where(far == near, 1.0, far) ** 2
-    series = jnp.ones_like(e)
-    for k in range(2 * _N_TERMS - 1, 0, -2):
-        series = 1 - k * inverse_square * series
-    exact = jnp.exp(-(near**2) / 2 - _HALF_LOG_2PI) / ndtr(near)
-    return jnp.where(far == near, exact, -far / series)
-
-
-@jax.custom_jvp
-def _log_ndtr(e):
-    """Logarithm of the normal's distribution function, with a derivative that keeps its digits."""
-    return special.log_ndtr(e)
-
-
-@_log_ndtr.defjvp
-def _(primals, tangents):
-    return _log_ndtr(*primals), _hazard(*primals) * tangents[0]
+def _log_ndtr_and_hazard(e):
+    """Logarithm of the normal's distribution function, and its derivative, far out too."""
+    left = e < 0
+    scaled, bell = _scaled_tail(jnp.where(left, -e, e)), jnp.exp(-(e**2) / 2)
+    log_p = jnp.where(left, jnp.log(scaled) - e**2 / 2, jnp.log1p(-bell * scaled))
+    hazard = jnp.where(left, 1 / scaled, bell / (1 - bell * scaled)) / math.sqrt(2 * math.pi)
+    return log_p, hazard
 
 
 @jax.custom_jvp
@@ -87,7 +70,8 @@ def _far_ndtri(log_p):
     """Quantile of a normal at a probability that is so small that it has to come as a logarithm."""
 
     def improve(_, z):
-        return z - (_log_ndtr(z) - log_p) / _hazard(z)
+        reached, hazard = _log_ndtr_and_hazard(z)
+        return z - (reached - log_p) / hazard
 
     return jax.lax.fori_loop(0, 4, improve, -jnp.sqrt(-2 * log_p))
 
@@ -95,7 +79,7 @@ def _far_ndtri(log_p):
 @_far_ndtri.defjvp
 def _(primals, tangents):
     z = _far_ndtri(*primals)
-    return z, tangents[0] / _hazard(z)
+    return z, tangents[0] / _log_ndtr_and_hazard(z)[1]
 
 
 class _Conditional(NamedTuple):
@@ -121,7 +105,8 @@ class _Conditional(NamedTuple):
         """Latent of the values, the logarithm of its derivative, and the components' densities."""
         e, bell = self.bell(x)
         right = e > 0
-        tail = self.weights * _tail(jnp.where(right, e, -e), bell)  # not |e|, without slope at 0
+        scaled = _scaled_tail(jnp.where(right, e, -e))  # not of |e|, which has no slope at 0
+        tail = self.weights * bell * scaled
         rest = self.weights - tail
         below = jnp.sum(jnp.where(right, rest, tail), axis=0)
         above = jnp.sum(jnp.where(right, tail, rest), axis=0)
@@ -151,15 +136,16 @@ class _Conditional(NamedTuple):
         e = jnp.where(left, e, -e)
         seen = self.weights > 0
         log_weights = jnp.log(jnp.where(seen, self.weights, 1.0))
-        log_tails = jnp.where(seen, log_weights + _log_ndtr(e), -jnp.inf)
+        log_ndtr, hazards = _log_ndtr_and_hazard(e)
+        log_tails = jnp.where(seen, log_weights + log_ndtr, -jnp.inf)
         # Not a logsumexp: shares of numbers so large keep their digits only relative to each other.
         largest = jax.lax.stop_gradient(jnp.max(log_tails, axis=0))
         relative = jnp.exp(log_tails - largest)
         total = jnp.sum(relative, axis=0)
         z = _far_ndtri(jnp.minimum(largest + jnp.log(total), -1.0))
         share = relative / total
-        hazard = jnp.sum(jnp.where(seen, share * _hazard(e) / self.scale, 0.0), axis=0)
-        return jnp.where(left, z, -z), jnp.log(hazard / _hazard(z))
+        hazard = jnp.sum(jnp.where(seen, share * hazards / self.scale, 0.0), axis=0)
+        return jnp.where(left, z, -z), jnp.log(hazard / _log_ndtr_and_hazard(z)[1])
 
     def solve(self, z):
         """Value whose latent is z; it lies between the components' own answers."""

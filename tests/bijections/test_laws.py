@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import skops.io
 
 import skgauss.bijections
 from skgauss.bijections import Bijection, combine, partition
@@ -240,6 +241,8 @@ def copies(layer):
     leaves, structure = jax.tree.flatten(layer)
     yield jax.tree.unflatten(structure, leaves)
     yield pickle.loads(pickle.dumps(layer))
+    saved = skops.io.dumps(jax.tree.map(np.asarray, layer))
+    yield skops.io.loads(saved, trusted=skops.io.get_untrusted_types(data=saved))
     yield dataclasses.replace(layer)
     yield combine(*partition(layer))
 
