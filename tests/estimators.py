@@ -55,6 +55,15 @@ ESTIMATORS: dict[str, BaseEstimator] = {
 MARGINALS = tuple(name for name in ESTIMATORS if name.endswith("-marginal"))
 # One of every coupling and the marginals, for laws that the mixers have no part in.
 KINDS = ("glow", "glow-rotation", "glow-permutation", "rbig", "rbig-mixture", *MARGINALS)
+# Where no other code than "glow" runs but that of a layer, which has its own tests.
+OTHER_COUPLINGS = ("glow-rotation", "glow-permutation")
+OTHER_MIXERS = ("glow-householder", "glow-cayley")
+
+
+def with_slow(names, slow):
+    """Names as parameters, some of them marked as slow."""
+    return [pytest.param(n, marks=pytest.mark.slow) if n in slow else n for n in names]
+
 
 # Affine couplings compile fastest; what is hostile meets the head and the loop, not these.
 QUICK_TO_FIT = {"glow": glow(coupling="affine")} | {name: ESTIMATORS[name] for name in MARGINALS}

@@ -13,24 +13,46 @@ from sklearn.base import clone
 
 from skgauss.exceptions import TiedColumnWarning
 from skgauss.marginals import SplineMarginal
-from tests.estimators import ESTIMATORS, KINDS, MARGINALS, fitted, robust_scale, small_table, table
+from tests.estimators import (
+    ESTIMATORS,
+    KINDS,
+    MARGINALS,
+    OTHER_COUPLINGS,
+    OTHER_MIXERS,
+    fitted,
+    robust_scale,
+    small_table,
+    table,
+    with_slow,
+)
 
 GLOWS = [name for name in ESTIMATORS if name.startswith("glow")]
 ON_SMALL = [(name, "small") for name in ESTIMATORS]
 ON_REAL = [
     (name, data)
-    for data in ("breast_cancer", "wine", "diabetes", "heavy_tailed")
+    for data in ("breast_cancer", "wine", "diabetes", "heavy_tailed", "digits")
     for name in ("glow", "rbig", "rbig-mixture", *MARGINALS)
 ]
-ON_DIGITS = [  # the widest table takes the longest
-    ("glow", "digits"),
-    ("rbig", "digits"),
-    *(pytest.param(n, "digits", marks=pytest.mark.slow) for n in ("rbig-mixture", *MARGINALS)),
-]
 
-every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
-every_kind = pytest.mark.parametrize("name", KINDS)
-every_fit = pytest.mark.parametrize(("name", "data"), ON_SMALL + ON_REAL + ON_DIGITS)
+
+def _is_slow(name, data):
+    """Whether others show the same: digits, the widest table, take the longest."""
+    return (
+        name in OTHER_MIXERS
+        or (name == "glow" and data in ("wine", "diabetes"))
+        or (name != "glow" and data == "digits")
+    )
+
+
+every_fit = pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        pytest.param(*fit, marks=[pytest.mark.slow] if _is_slow(*fit) else [])
+        for fit in ON_SMALL + ON_REAL
+    ],
+)
+every_estimator = pytest.mark.parametrize("name", with_slow(ESTIMATORS, OTHER_MIXERS))
+every_kind = pytest.mark.parametrize("name", with_slow(KINDS, OTHER_COUPLINGS))
 
 
 def _standardised_size(X, of):
@@ -141,7 +163,7 @@ def test_density_integrates_to_one_in_two_dimensions(name):
     assert integral == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", GLOWS)
+@pytest.mark.parametrize("name", with_slow(GLOWS, OTHER_MIXERS))
 def test_flow_holds_the_whole_map(name):
     estimator, X = fitted(name, "small"), table("small")[:5]
     with jax.enable_x64(True):

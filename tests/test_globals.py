@@ -25,13 +25,18 @@ from sklearn.preprocessing import StandardScaler
 
 import skgauss
 from skgauss.exceptions import InconsistentVersionWarning
-from tests.estimators import ESTIMATORS, KINDS, fitted, glow, small_table, table
-
-OTHER_COUPLINGS = ("glow-rotation", "glow-permutation")  # no other code than "glow" runs here
-every_kind = pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.slow) if n in OTHER_COUPLINGS else n for n in KINDS],
+from tests.estimators import (
+    ESTIMATORS,
+    KINDS,
+    OTHER_COUPLINGS,
+    fitted,
+    glow,
+    small_table,
+    table,
+    with_slow,
 )
+
+every_kind = pytest.mark.parametrize("name", with_slow(KINDS, OTHER_COUPLINGS))
 
 
 def _globals():
