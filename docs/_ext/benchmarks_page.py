@@ -37,6 +37,7 @@ MODELS = {
 }
 TITLES = {
     "beyond_nats": "What likelihood does not show",
+    "steadiness": "How steady GlowGaussianizer is",
     "scaling": "How costs grow",
     "rbig": "RBIGTransformer",
     "marginals": "Marginals",
