@@ -1,17 +1,18 @@
-"""A density made to rank rows: fine margins, and a dependence seen by many small subsamples.
+"""A density made to rank rows: robust margins, and a dependence seen by many small subsamples.
 
 By Sklar's theorem a log-density is the sum of the columns' own log-densities and the logarithm of
 their dependence. Here each is estimated where it is seen best:
 
     log p(x) = sum_j log p_j(x_j)  +  mean_m log c_m(z),    c_m(z) = k_m(z) / prod_j phi(z_j),
 
-with ``p_j`` the density of a `SplineMarginal`, as fine as the rows allow; ``z`` the latents of a
-coarse one of four knots, which takes scale and skewness out of a column and leaves its gaps and
-modes in; and ``k_m`` a kernel density of member m, a subsample of a few hundred rows of these
-latents. A cluster of anomalies thins out in a small subsample, the bulk does not. Every kernel has
-a width of its own, the geometric mean of the distance to its nearest neighbour and the median of
-these; its square is multiplied by ``1 + 500 / n`` in a table of n rows. Few rows are thus fitted
-stiffly: they cannot tell a small mode from a few anomalies.
+with ``p_j`` the mean of two densities of the central rows, a `SplineMarginal` as fine as the rows
+allow and one of four knots: a detail that is not there costs a row log 2 at most; ``z`` the latents
+of a coarse one, of four knots and of all rows, which takes scale and skewness out of a column and
+leaves its gaps and modes in; and ``k_m`` a kernel density of member m, a subsample of a few hundred
+rows of these latents. A cluster of anomalies thins out in a small subsample, the bulk does not.
+Every kernel has a width of its own, the geometric mean of the distance to its nearest neighbour and
+the median of these; its square is multiplied by ``1 + 500 / n`` in a table of n rows. Few rows are
+thus fitted stiffly: they cannot tell a small mode from a few anomalies.
 
 Removing columns from a kernel density of products is exact, so that of any subset of columns the
 log-density costs what that of all does: what `skgauss.shapley` needs.
@@ -160,9 +161,14 @@ class _Margin(NamedTuple):
         z, log_slope = tailed_forward(self.spline, ((X - self.loc) / self.scale).T)
         return z.T, log_slope.T - np.log(self.scale)
 
+    def log_density(self, X):
+        """Log-density of every value, but for the constant of a normal."""
+        z, log_slope = self.forward(X)
+        return log_slope - 0.5 * z**2
+
 
 class KernelEnsemble:
-    """Fine margins, and the dependence by kernel densities of small subsamples; see the module.
+    """Robust margins, and the dependence by kernel densities of small subsamples; see the module.
 
     Parameters
     ----------
@@ -175,7 +181,7 @@ class KernelEnsemble:
         Number of subsamples, and rows in each; at most 80 % of all.
     rng : numpy.random.Generator
     trim : float or "auto", default="auto"
-        Rows that the fine margins do without, see `skgauss.robust.central_rows`; subsamples are
+        Rows that the margins do without, see `skgauss.robust.central_rows`; subsamples are
         drawn from all rows.
 
     Attributes
@@ -199,7 +205,8 @@ class KernelEnsemble:
         Y_few, few = Y[:, :_MARGIN_ROWS], weight[:_MARGIN_ROWS]
         central = central_rows(Y_few, few, trim)
         self.coarse = _smooth_margin(Y_few, few, _COARSE_KNOTS)
-        self.fine = _smooth_margin(_central_columns(Y_few, few, central), few[central], "auto")
+        kept = _central_columns(Y_few, few, central), few[central]
+        self.fine, self.stiff = (_smooth_margin(*kept, k) for k in ("auto", _COARSE_KNOTS))
         n_rows = max(round(weight.sum()), len(weight))
         size = min(max_samples, max(1, math.ceil(_SHARE * n_rows)))
         stiffness = 1 + _STIFF_ROWS / n_rows
@@ -213,9 +220,9 @@ class KernelEnsemble:
 
     def _margins(self, X):
         """Coarse latents, and of every column what it adds besides its dependence."""
-        z_fine, log_slope = self.fine.forward(X)
         z, _ = self.coarse.forward(X)
-        return z, log_slope - 0.5 * z_fine**2 + 0.5 * z**2
+        pooled = np.logaddexp(self.fine.log_density(X), self.stiff.log_density(X)) - math.log(2)
+        return z, pooled + 0.5 * z**2
 
     def log_density(self, X: np.ndarray) -> np.ndarray:
         """Mean over the members of the log-density of rows.
