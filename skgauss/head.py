@@ -144,6 +144,15 @@ class _CompiledLayer(NamedTuple):
 def repays_compilation(head: Chain, n_rows: int) -> bool:
     """Whether so many rows are sooner through a compiled head.
 
+    Parameters
+    ----------
+    head : Chain
+    n_rows : int
+
+    Returns
+    -------
+    repays : bool
+
     Examples
     --------
     >>> import numpy as np

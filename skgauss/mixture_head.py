@@ -8,17 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.base import clone
 
-from skgauss.em import (
-    MIN_GAIN,
-    fit_gaussian_mixture,
-    held_out_likelihoods,
-    select_gaussian_mixture,
-)
 from skgauss.iteration import Columns
 from skgauss.layers import MapLayer
 from skgauss.marginals import SplineMarginal
 from skgauss.marginals.base import BaseMarginal
 from skgauss.mixture import GaussianMixtureMap
+from skgauss.mixture_growth import (
+    MIN_GAIN,
+    fit_gaussian_mixture,
+    held_out_likelihoods,
+    select_gaussian_mixture,
+)
 from skgauss.resolution import column_resolution
 
 __all__ = [

@@ -8,8 +8,9 @@ from scipy.stats import multivariate_normal
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine, make_blobs, make_moons
 from sklearn.mixture import GaussianMixture
 
-from skgauss import em
-from skgauss.em import fit_gaussian_mixture, select_gaussian_mixture
+from skgauss import mixture_growth as growth
+from skgauss.em import Sample, expectation, maximisation, split
+from skgauss.mixture_growth import fit_gaussian_mixture, select_gaussian_mixture
 
 
 def real_tables():
@@ -92,8 +93,8 @@ def test_one_component_has_the_moments_of_the_table():
 
 def test_expectation_and_maximisation_are_those_of_the_formulas():
     X, weight = TABLES["moons"][:300], np.random.default_rng(0).uniform(0.5, 3, 300)
-    table = em._standardised(X, weight, np.zeros(2), np.ones(2))
-    mixture = em._split(em._split(next(em._ladder(table, [1])), 1), 2)
+    table = Sample.standardised(X, weight, np.zeros(2), np.ones(2))
+    mixture = split(split(next(growth._ladder(table, [1])), 1), 2)
     densities = np.array(
         [
             np.exp(w) * multivariate_normal(m, c).pdf(X)
@@ -102,11 +103,11 @@ def test_expectation_and_maximisation_are_those_of_the_formulas():
             )
         ]
     )
-    log_likelihood, sums = em._expectation(mixture, table)
+    log_likelihood, sums = expectation(mixture, table)
     assert log_likelihood == pytest.approx(
         np.average(np.log(densities.sum(axis=0)), weights=weight)
     )
-    updated = em._maximisation(sums, table)
+    updated = maximisation(sums, table)
     shares = weight * densities / densities.sum(axis=0)
     np.testing.assert_allclose(np.exp(updated.log_weights), shares.sum(axis=1) / weight.sum())
     for share, mean, covariance in zip(shares, updated.means, updated.covariances(), strict=True):
@@ -116,9 +117,9 @@ def test_expectation_and_maximisation_are_those_of_the_formulas():
 
 
 def test_splitting_keeps_the_mean_and_the_covariance():
-    table = em._standardised(TABLES["wine"], np.ones(178), np.zeros(13), np.ones(13))
-    whole = next(em._ladder(table, [1]))
-    halves = em._split(whole, 1)
+    table = Sample.standardised(TABLES["wine"], np.ones(178), np.zeros(13), np.ones(13))
+    whole = next(growth._ladder(table, [1]))
+    halves = split(whole, 1)
     np.testing.assert_allclose(halves.means.mean(axis=0), whole.means[0], atol=1e-12)
     between = np.cov(halves.means.T, bias=True)
     within = halves.covariances().mean(axis=0)

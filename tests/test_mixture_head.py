@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from skgauss.em import fit_gaussian_mixture, held_out_likelihoods
 from skgauss.head import fit_head, has_mixture, head_forward, head_inverse
 from skgauss.iteration import Columns
+from skgauss.mixture_growth import fit_gaussian_mixture, held_out_likelihoods
 from skgauss.mixture_head import select_mixture, spread_ties
 from tests.estimators import small_table, two_moons
 

@@ -11,7 +11,6 @@ import numpy as np
 from scipy.special import ndtri
 
 from skgauss._validation import Interval, StrOptions
-from skgauss.em import fit_gaussian_mixture
 from skgauss.marginals.base import BaseMarginal
 from skgauss.marginals.columns import (
     LARGEST_GAIN,
@@ -22,6 +21,7 @@ from skgauss.marginals.columns import (
     tail_law,
 )
 from skgauss.mixture import GaussianMixtureMap
+from skgauss.mixture_growth import fit_gaussian_mixture
 from skgauss.tails import tail_forward, tail_inverse
 
 __all__ = ["MixtureMarginal"]

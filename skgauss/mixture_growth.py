@@ -1,0 +1,339 @@
+"""Gaussian mixtures grown by splitting, to a number of components or as far as rows held out gain.
+
+A mixture starts as one Gaussian; its heaviest components are split along an axis and all are
+fitted again, until there are as many as asked for, or until rows held out gain nothing. Early
+rungs of this ladder see the first rows only.
+
+Where a mixture ends depends on how it was split, and its likelihood on new rows with it. So
+several ladders are climbed, which split along other axes and start on other rows, and the mean of
+their densities, which is a mixture of all components, is taken: it is likelier on new rows than
+any of them, by far where they overfit.
+
+References
+----------
+Ormoneit & Tresp (1998), Averaging, maximum penalized likelihood and Bayesian estimation for
+improving Gaussian mixture probability density estimates, IEEE Transactions on Neural Networks
+9(4), doi:10.1109/72.701177, for the mean of several mixtures.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from skgauss._threads import Threads
+from skgauss.em import Components, Sample, converge, expectation, split, standardisation
+from skgauss.mixture import GaussianMixtureMap
+
+__all__ = ["fit_gaussian_mixture", "held_out_likelihoods", "select_gaussian_mixture"]
+
+_CANDIDATES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_ROWS = 8_192  # that a rung of the ladder sees at least, and
+_ROWS_PER_PARAMETER = 10  # in a rung, and
+_LAST_ROWS_PER_PARAMETER = 40  # at the end of a ladder
+_FACTORS = (2, 1.4)  # of two ladders to one number of components; neither is always the better
+_RUNG_TOL, _RUNG_ITER = 3e-3, 30  # nats per row, and iterations, as the ladder is not the end
+MIN_GAIN = 1e-3  # nats per row held out
+_NEXT_RUNG = 3  # times what all rungs before it took, and the end of the ladder
+_TIMED_ROWS = 256
+_PATIENT_BELOW = 16  # components: few may gain nothing where more do
+
+
+def _ladder(table, rungs, rng=None, tol=_RUNG_TOL, max_iter=_RUNG_ITER) -> Iterator[Components]:
+    """Mixtures of ever more components, each grown from the one before."""
+    mixture = Components.from_covariances(np.zeros(1), table.mean[None], table.covariance[None])
+    for n_components in rungs:
+        while len(mixture.means) < n_components:
+            mixture = split(mixture, n_components - len(mixture.means), rng)
+        if n_components > 1:
+            rows = _enough(table, n_components, _ROWS_PER_PARAMETER)
+            mixture = converge(mixture, rows, tol, max_iter)
+        yield mixture
+
+
+def _enough(table, n_components, per_parameter):
+    """So many rows per parameter of a mixture, and a minimum at least."""
+    n_parameters = n_components * math.comb(len(table.mean) + 2, 2)
+    return table.first(max(_ROWS, per_parameter * n_parameters))
+
+
+def _rungs(n_components, factor):
+    """Numbers of components up to the one asked for, each about `factor` times the one before."""
+    rungs = [n_components]
+    while rungs[0] > 1:
+        rungs.insert(0, int(rungs[0] / factor))
+    return rungs
+
+
+def _as_map(mixture, table, loc, scale):
+    """The map of a mixture, in the units of the rows, guarded on twice their range."""
+    # The triangular factor of a covariance's root is its Cholesky factor, without the covariance.
+    roots = mixture.axes * np.sqrt(mixture.variances)[:, None, :] * scale[:, None]
+    factors = np.linalg.qr(roots.transpose(0, 2, 1)).R.transpose(0, 2, 1)
+    factors = factors * np.sign(np.diagonal(factors, axis1=1, axis2=2))[:, None, :]
+    means = mixture.means * scale + loc
+    low, high = table.columns.min(axis=1), table.columns.max(axis=1)
+    margin = np.maximum(high - low, 1) / 2
+    low, high = (low - margin) * scale + loc, (high + margin) * scale + loc
+    weights = np.exp(mixture.log_weights)
+    return GaussianMixtureMap.from_cholesky(weights, means, factors, low, high)
+
+
+def _seconds_to_map(mixtures, table, loc, scale, n_jobs):
+    """How long the map of all rows would take, judged by some."""
+    some = table.first(_TIMED_ROWS)
+    fitted, X = _as_map(_mean(mixtures), table, loc, scale), loc + scale * some.columns.T
+    start = time.monotonic()
+    fitted.forward(X)
+    seconds = time.monotonic() - start
+    return seconds * table.columns.shape[1] / len(X) / Threads(n_jobs).count
+
+
+class _Climb:
+    """Several ladders climbed at once, from other rows and with other splits.
+
+    They are numbered; the first of all splits along the longest axes.
+    """
+
+    def __init__(self, table, numbers, rungs, n_jobs):
+        self._rungs = rungs
+        self._parallel = Parallel(n_jobs=n_jobs, require="sharedmem")
+        self._tables = [table.turned(i / numbers.stop) for i in numbers]
+        generators = [np.random.default_rng(i) if i else None for i in numbers]
+        pairs = zip(self._tables, generators, strict=True)
+        self._ladders = [_ladder(table, rungs, rng) for table, rng in pairs]
+
+    def next_rung(self) -> list[Components]:
+        """The mixtures with the next number of components."""
+        return self._parallel(delayed(next)(ladder) for ladder in self._ladders)
+
+    def scored(self, held_out) -> Iterator[tuple[list[Components], float]]:
+        """The rungs, and the mean log-likelihood of rows held out under the mean density."""
+        for _ in self._rungs:
+            mixtures = self.next_rung()
+            yield mixtures, expectation(_mean(mixtures), held_out, likelihood_only=True)[0]
+
+    def top(self, tol, max_iter) -> list[Components]:
+        """The mixtures of the last rung, fitted further and to more rows."""
+        mixtures: list[Components] = []
+        for _ in self._rungs:
+            mixtures = self.next_rung()
+        return self.converged(mixtures, tol, max_iter)
+
+    def converged(self, mixtures, tol, max_iter) -> list[Components]:
+        """The same mixtures, fitted further and to more rows."""
+        return self._parallel(
+            delayed(converge)(
+                mixture, _enough(table, len(mixture.means), _LAST_ROWS_PER_PARAMETER), tol, max_iter
+            )
+            for mixture, table in zip(mixtures, self._tables, strict=True)
+        )
+
+
+def _mean(mixtures):
+    """Mixture whose density is the mean of those of several; of single Gaussians, the first."""
+    if len(mixtures[0].means) == 1:
+        return mixtures[0]
+    mean = Components(*map(np.concatenate, zip(*mixtures, strict=True)))
+    return mean._replace(log_weights=mean.log_weights - math.log(len(mixtures)))
+
+
+def _likelier(table, n_components, tol, max_iter):
+    """The likelier one of two ladders with other steps."""
+    ends = []
+    for factor in _FACTORS:
+        *_, mixture = _ladder(table, _rungs(n_components, factor), max_iter=max_iter)
+        mixture = converge(mixture, table, tol, max_iter)
+        ends.append((expectation(mixture, table, likelihood_only=True)[0], mixture))
+    return max(ends, key=lambda end: end[0])[1]
+
+
+def fit_gaussian_mixture(
+    X: np.ndarray,
+    weight: np.ndarray,
+    n_components: int,
+    *,
+    n_ladders: int = 1,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+    n_jobs: int | None = None,
+) -> GaussianMixtureMap:
+    """Fit the weights, means and full covariances of a Gaussian mixture.
+
+    Deterministic: grown from one component up, on the first rows to begin with; these
+    therefore have to be in no particular order.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, d)
+        Of finite numbers; at least one row.
+    weight : array of shape (n_rows,)
+        Frequencies, positive.
+    n_components : int
+        May exceed the number of rows.
+    n_ladders : int, default=1
+        1 gives the likelier one of two mixtures; more, the mean of so many, which has
+        `n_ladders` times `n_components` components unless this is 1.
+    tol : float, default=1e-3
+        Gain of the mean log-likelihood, in nats, below which the iteration ends.
+    max_iter : int, default=100
+        Iterations, in the end.
+    n_jobs : int or None, default=None
+        Threads that share the ladders.
+
+    Returns
+    -------
+    mixture : GaussianMixtureMap
+        With a range twice as wide as that of the rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.mixture_growth import fit_gaussian_mixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(2000, 2)) + 4 * rng.integers(2, size=(2000, 1))
+    >>> mixture = fit_gaussian_mixture(X, np.ones(len(X)), 2)
+    >>> mixture.weights.round(1)
+    array([0.5, 0.5])
+    """
+    loc, scale = standardisation(X, weight)
+    table = Sample.standardised(X, weight, loc, scale)
+    if n_ladders == 1:
+        mixture = _likelier(table, n_components, tol, max_iter)
+    else:
+        climb = _Climb(table, range(n_ladders), _rungs(n_components, 2), n_jobs)
+        mixture = _mean(climb.top(tol, max_iter))
+    return _as_map(mixture, table, loc, scale)
+
+
+def select_gaussian_mixture(
+    X: np.ndarray,
+    weight: np.ndarray,
+    X_held_out: np.ndarray,
+    weight_held_out: np.ndarray,
+    *,
+    candidates: Sequence[int] | None = None,
+    n_ladders: int = 1,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+    max_time: float | None = None,
+    n_jobs: int | None = None,
+) -> GaussianMixtureMap:
+    """Fit a Gaussian mixture with the number of components that is likeliest on rows held out.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, d)
+        As for `fit_gaussian_mixture`.
+    weight : array of shape (n_rows,)
+    X_held_out : array of shape (n_held_out, d)
+    weight_held_out : array of shape (n_held_out,)
+    candidates : sequence of int, default=None
+        Numbers of components, increasing; None means powers of two up to 256. The first that is
+        at least 16 and gains less than 0.001 nats ends the ladder.
+    n_ladders : int, default=1
+        Number of mixtures whose mean is taken, with so many times the components.
+    tol : float, default=1e-3
+        Gain of the mean log-likelihood, in nats, below which the last iteration ends.
+    max_iter : int, default=100
+        Iterations, in the end.
+    max_time : float or None, default=None
+        Seconds that the ladders, and the map of all rows after them, should take. The first
+        ladder alone chooses the number of components, and begins no rung with which it would
+        probably take longer; the others follow if there is time left.
+    n_jobs : int or None, default=None
+        Threads that share the ladders.
+
+    Returns
+    -------
+    mixture : GaussianMixtureMap
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.mixture_growth import select_gaussian_mixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(2000, 2)) + 8 * rng.integers(2, size=(2000, 1))
+    >>> weight = np.ones(1000)
+    >>> mixture = select_gaussian_mixture(X[:1000], weight, X[1000:], weight, candidates=(1, 2))
+    >>> mixture.weights.shape
+    (2,)
+    """
+    loc, scale = standardisation(X, weight)
+    table = Sample.standardised(X, weight, loc, scale)
+    held_out = Sample.standardised(X_held_out, weight_held_out, loc, scale)
+    rungs = list(candidates or _CANDIDATES)
+    climb = _Climb(table, range(n_ladders if max_time is None else 1), rungs, n_jobs)
+    best, chosen, start = -math.inf, None, time.monotonic()
+    for mixtures, log_likelihood in climb.scored(held_out):
+        if log_likelihood > best + MIN_GAIN:
+            best, chosen = log_likelihood, mixtures
+        elif len(mixtures[0].means) >= _PATIENT_BELOW:
+            break
+        if max_time is not None:
+            climbing = _NEXT_RUNG * (time.monotonic() - start)
+            mapping = 2 * _seconds_to_map(mixtures, table, loc, scale, n_jobs)
+            if climbing + mapping > max_time:
+                break
+    chosen = climb.converged(chosen, tol, max_iter)
+    if max_time is not None:  # for how many more ladders as long as the first?
+        mapping = _seconds_to_map(chosen, table, loc, scale, n_jobs)
+        spent = time.monotonic() - start
+        n_more = int((max_time - spent - mapping) / (spent + mapping)) * Threads(n_jobs).count
+        rungs = rungs[: rungs.index(len(chosen[0].means)) + 1]
+        others = range(1, min(1 + max(n_more, 0), n_ladders))
+        chosen += _Climb(table, others, rungs, n_jobs).top(tol, max_iter)
+    return _as_map(_mean(chosen), table, loc, scale)
+
+
+def held_out_likelihoods(
+    X: np.ndarray,
+    weight: np.ndarray,
+    X_held_out: np.ndarray,
+    weight_held_out: np.ndarray,
+    candidates: Sequence[int],
+    *,
+    n_ladders: int = 1,
+    n_jobs: int | None = None,
+) -> np.ndarray:
+    """Log-likelihood of rows held out for each number of components.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, d)
+        As for `fit_gaussian_mixture`.
+    weight : array of shape (n_rows,)
+    X_held_out : array of shape (n_held_out, d)
+    weight_held_out : array of shape (n_held_out,)
+    candidates : sequence of int
+        Increasing.
+    n_ladders : int, default=1
+        Number of mixtures whose mean is judged.
+    n_jobs : int or None, default=None
+        Threads that share the ladders.
+
+    Returns
+    -------
+    log_likelihood : array of shape (n_candidates,)
+        Mean over the rows, in nats, in the units of the columns' scales.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.mixture_growth import held_out_likelihoods
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(2000, 2)) + 8 * rng.integers(2, size=(2000, 1))
+    >>> weight = np.ones(1000)
+    >>> one, two = held_out_likelihoods(X[:1000], weight, X[1000:], weight, (1, 2))
+    >>> bool(two > one)
+    True
+    """
+    loc, scale = standardisation(X, weight)
+    table = Sample.standardised(X, weight, loc, scale)
+    held_out = Sample.standardised(X_held_out, weight_held_out, loc, scale)
+    climb = _Climb(table, range(n_ladders), candidates, n_jobs)
+    return np.array([log_likelihood for _, log_likelihood in climb.scored(held_out)])
