@@ -7,6 +7,7 @@ name begins with ``density`` gets the comparison of likelihoods. `TITLES` has th
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -57,6 +58,7 @@ DENSITY_COLUMNS = {
     "memory": "peak MiB",
 }
 PANELS = 3  # of the picture, side by side
+TITLE_WIDTH = 36  # characters
 
 
 def list_table(header, rows, caption=None):
@@ -179,7 +181,7 @@ def picture(results, path):
     with mpl.rc_context({"svg.hashsalt": "skgauss", "svg.fonttype": "none"}):
         n_across = min(PANELS, len(models))
         n_down = -(-len(models) // n_across)
-        height = n_down * (0.9 + 0.42 * len(names))
+        height = n_down * (1.05 + 0.42 * len(names))
         figure = Figure(figsize=(8, height), layout="constrained")
         axes = figure.subplots(n_down, n_across, sharey=True, squeeze=False).ravel()
         for axis in axes[len(models) :]:
@@ -193,7 +195,10 @@ def picture(results, path):
                     axis.errorbar(
                         difference, names.index(name), xerr=CLEAR * error, capsize=3, **style
                     )
-            axis.set(title=f"against {model}", xlabel="ours minus it, nats per row")
+            axis.set(
+                title=textwrap.fill(f"against {model}", TITLE_WIDTH),
+                xlabel="ours minus it, nats per row",
+            )
             axis.title.set_fontsize("medium" if n_across < PANELS else "x-small")
             axis.spines[["top", "right"]].set_visible(False)
         axes[0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
