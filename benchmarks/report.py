@@ -99,11 +99,11 @@ def _provenance(results: dict) -> str:
     return (
         f"{told['date']}, revision {told['git_revision']}, {machine['cpus']} CPUs "
         f"({machine['processor']}), budget {budgets(results)} s, seeds {seeds}; {versions}."
-        + _continued(results)
+        + continued(results)
     )
 
 
-def _continued(results: dict) -> str:
+def continued(results: dict) -> str:
     """Where a file was gone on with by another revision or on another machine."""
     first = results["provenance"]
     others = [

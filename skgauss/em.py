@@ -113,6 +113,11 @@ class Components(NamedTuple):
         variances, axes = np.linalg.eigh(covariances)
         return cls(log_weights, means, np.maximum(variances, _MIN_VARIANCE), axes)
 
+    @classmethod
+    def of(cls, sample: Sample) -> Self:
+        """One component, with the moments of a sample."""
+        return cls.from_covariances(np.zeros(1), sample.mean[None], sample.covariance[None])
+
     def covariances(self) -> np.ndarray:
         """Covariances of all components, of shape (k, d, d)."""
         return (self.axes * self.variances[:, None, :]) @ self.axes.transpose(0, 2, 1)
@@ -200,7 +205,7 @@ def expectation(
     >>> import numpy as np
     >>> from skgauss.em import Components, Sample, expectation
     >>> sample = Sample.standardised(np.eye(3), np.ones(3), np.zeros(3), np.ones(3))
-    >>> whole = Components.from_covariances(np.zeros(1), sample.mean[None], sample.covariance[None])
+    >>> whole = Components.of(sample)
     >>> float(expectation(whole, sample)[1][0, 0])  # all three rows are of the one component
     3.0
     """
@@ -239,7 +244,7 @@ def maximisation(sums: np.ndarray, sample: Sample) -> Components:
     >>> import numpy as np
     >>> from skgauss.em import Components, Sample, expectation, maximisation
     >>> sample = Sample.standardised(np.eye(3), np.ones(3), np.zeros(3), np.ones(3))
-    >>> whole = Components.from_covariances(np.zeros(1), sample.mean[None], sample.covariance[None])
+    >>> whole = Components.of(sample)
     >>> maximisation(expectation(whole, sample)[1], sample).means.round(3)
     array([[0.333, 0.333, 0.333]])
     """
@@ -278,7 +283,7 @@ def converge(mixture: Components, sample: Sample, tol: float, max_iter: int) -> 
     >>> import numpy as np
     >>> from skgauss.em import Components, Sample, converge, split
     >>> sample = Sample.standardised(np.eye(3), np.ones(3), np.zeros(3), np.ones(3))
-    >>> whole = Components.from_covariances(np.zeros(1), sample.mean[None], sample.covariance[None])
+    >>> whole = Components.of(sample)
     >>> converge(split(whole, 1), sample, 1e-3, 10).means.shape
     (2, 3)
     """
@@ -310,7 +315,7 @@ def split(mixture: Components, n_more: int, rng: np.random.Generator | None = No
     >>> import numpy as np
     >>> from skgauss.em import Components, Sample, split
     >>> sample = Sample.standardised(np.eye(3), np.ones(3), np.zeros(3), np.ones(3))
-    >>> whole = Components.from_covariances(np.zeros(1), sample.mean[None], sample.covariance[None])
+    >>> whole = Components.of(sample)
     >>> split(whole, 1).means.mean(axis=0).round(3)
     array([0.333, 0.333, 0.333])
     """

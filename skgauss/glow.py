@@ -122,9 +122,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     max_time : float or None, default=None
         Seconds that `fit` should take: a mixture in the head gets at most four fifths, and the
         learning rate falls to zero in what is left; training then ends with the best parameters
-        so far.
-        From 300,000 rows on, `max_iter` and `n_iter_no_change` at "auto" let it end by time
-        alone.
+        so far. From 300,000 rows on, `max_iter` and `n_iter_no_change` at "auto" let it end by
+        time alone.
     dequantize : bool, default=False
         Add, in fit, uniform noise of one step to columns whose values repeat on a grid.
     dtype : {"float32", "float64"}, default="float32"

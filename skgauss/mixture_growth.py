@@ -43,22 +43,22 @@ _TIMED_ROWS = 256
 _PATIENT_BELOW = 16  # components: few may gain nothing where more do
 
 
-def _ladder(table, rungs, rng=None, tol=_RUNG_TOL, max_iter=_RUNG_ITER) -> Iterator[Components]:
+def _ladder(sample, rungs, rng=None, tol=_RUNG_TOL, max_iter=_RUNG_ITER) -> Iterator[Components]:
     """Mixtures of ever more components, each grown from the one before."""
-    mixture = Components.from_covariances(np.zeros(1), table.mean[None], table.covariance[None])
+    mixture = Components.of(sample)
     for n_components in rungs:
         while len(mixture.means) < n_components:
             mixture = split(mixture, n_components - len(mixture.means), rng)
         if n_components > 1:
-            rows = _enough(table, n_components, _ROWS_PER_PARAMETER)
+            rows = _enough(sample, n_components, _ROWS_PER_PARAMETER)
             mixture = converge(mixture, rows, tol, max_iter)
         yield mixture
 
 
-def _enough(table, n_components, per_parameter):
+def _enough(sample, n_components, per_parameter):
     """So many rows per parameter of a mixture, and a minimum at least."""
-    n_parameters = n_components * math.comb(len(table.mean) + 2, 2)
-    return table.first(max(_ROWS, per_parameter * n_parameters))
+    n_parameters = n_components * math.comb(len(sample.mean) + 2, 2)
+    return sample.first(max(_ROWS, per_parameter * n_parameters))
 
 
 def _rungs(n_components, factor):
@@ -69,28 +69,28 @@ def _rungs(n_components, factor):
     return rungs
 
 
-def _as_map(mixture, table, loc, scale):
+def _as_map(mixture, sample, loc, scale):
     """The map of a mixture, in the units of the rows, guarded on twice their range."""
     # The triangular factor of a covariance's root is its Cholesky factor, without the covariance.
     roots = mixture.axes * np.sqrt(mixture.variances)[:, None, :] * scale[:, None]
     factors = np.linalg.qr(roots.transpose(0, 2, 1)).R.transpose(0, 2, 1)
     factors = factors * np.sign(np.diagonal(factors, axis1=1, axis2=2))[:, None, :]
     means = mixture.means * scale + loc
-    low, high = table.columns.min(axis=1), table.columns.max(axis=1)
+    low, high = sample.columns.min(axis=1), sample.columns.max(axis=1)
     margin = np.maximum(high - low, 1) / 2
     low, high = (low - margin) * scale + loc, (high + margin) * scale + loc
     weights = np.exp(mixture.log_weights)
     return GaussianMixtureMap.from_cholesky(weights, means, factors, low, high)
 
 
-def _seconds_to_map(mixtures, table, loc, scale, n_jobs):
+def _seconds_to_map(mixtures, sample, loc, scale, n_jobs):
     """How long the map of all rows would take, judged by some."""
-    some = table.first(_TIMED_ROWS)
-    fitted, X = _as_map(_mean(mixtures), table, loc, scale), loc + scale * some.columns.T
+    some = sample.first(_TIMED_ROWS)
+    fitted, X = _as_map(_mean(mixtures), sample, loc, scale), loc + scale * some.columns.T
     start = time.monotonic()
     fitted.forward(X)
     seconds = time.monotonic() - start
-    return seconds * table.columns.shape[1] / len(X) / Threads(n_jobs).count
+    return seconds * sample.columns.shape[1] / len(X) / Threads(n_jobs).count
 
 
 class _Climb:
@@ -99,13 +99,13 @@ class _Climb:
     They are numbered; the first of all splits along the longest axes.
     """
 
-    def __init__(self, table, numbers, rungs, n_jobs):
+    def __init__(self, sample, numbers, rungs, n_jobs):
         self._rungs = rungs
         self._parallel = Parallel(n_jobs=n_jobs, require="sharedmem")
-        self._tables = [table.turned(i / numbers.stop) for i in numbers]
+        self._samples = [sample.turned(i / numbers.stop) for i in numbers]
         generators = [np.random.default_rng(i) if i else None for i in numbers]
-        pairs = zip(self._tables, generators, strict=True)
-        self._ladders = [_ladder(table, rungs, rng) for table, rng in pairs]
+        pairs = zip(self._samples, generators, strict=True)
+        self._ladders = [_ladder(sample, rungs, rng) for sample, rng in pairs]
 
     def next_rung(self) -> list[Components]:
         """The mixtures with the next number of components."""
@@ -128,9 +128,12 @@ class _Climb:
         """The same mixtures, fitted further and to more rows."""
         return self._parallel(
             delayed(converge)(
-                mixture, _enough(table, len(mixture.means), _LAST_ROWS_PER_PARAMETER), tol, max_iter
+                mixture,
+                _enough(sample, len(mixture.means), _LAST_ROWS_PER_PARAMETER),
+                tol,
+                max_iter,
             )
-            for mixture, table in zip(mixtures, self._tables, strict=True)
+            for mixture, sample in zip(mixtures, self._samples, strict=True)
         )
 
 
@@ -142,13 +145,13 @@ def _mean(mixtures):
     return mean._replace(log_weights=mean.log_weights - math.log(len(mixtures)))
 
 
-def _likelier(table, n_components, tol, max_iter):
+def _likelier(sample, n_components, tol, max_iter):
     """The likelier one of two ladders with other steps."""
     ends = []
     for factor in _FACTORS:
-        *_, mixture = _ladder(table, _rungs(n_components, factor), max_iter=max_iter)
-        mixture = converge(mixture, table, tol, max_iter)
-        ends.append((expectation(mixture, table, likelihood_only=True)[0], mixture))
+        *_, mixture = _ladder(sample, _rungs(n_components, factor), max_iter=max_iter)
+        mixture = converge(mixture, sample, tol, max_iter)
+        ends.append((expectation(mixture, sample, likelihood_only=True)[0], mixture))
     return max(ends, key=lambda end: end[0])[1]
 
 
@@ -201,13 +204,13 @@ def fit_gaussian_mixture(
     array([0.5, 0.5])
     """
     loc, scale = standardisation(X, weight)
-    table = Sample.standardised(X, weight, loc, scale)
+    sample = Sample.standardised(X, weight, loc, scale)
     if n_ladders == 1:
-        mixture = _likelier(table, n_components, tol, max_iter)
+        mixture = _likelier(sample, n_components, tol, max_iter)
     else:
-        climb = _Climb(table, range(n_ladders), _rungs(n_components, 2), n_jobs)
+        climb = _Climb(sample, range(n_ladders), _rungs(n_components, 2), n_jobs)
         mixture = _mean(climb.top(tol, max_iter))
-    return _as_map(mixture, table, loc, scale)
+    return _as_map(mixture, sample, loc, scale)
 
 
 def select_gaussian_mixture(
@@ -264,10 +267,10 @@ def select_gaussian_mixture(
     (2,)
     """
     loc, scale = standardisation(X, weight)
-    table = Sample.standardised(X, weight, loc, scale)
+    sample = Sample.standardised(X, weight, loc, scale)
     held_out = Sample.standardised(X_held_out, weight_held_out, loc, scale)
     rungs = list(candidates or _CANDIDATES)
-    climb = _Climb(table, range(n_ladders if max_time is None else 1), rungs, n_jobs)
+    climb = _Climb(sample, range(n_ladders if max_time is None else 1), rungs, n_jobs)
     best, chosen, start = -math.inf, None, time.monotonic()
     for mixtures, log_likelihood in climb.scored(held_out):
         if log_likelihood > best + MIN_GAIN:
@@ -276,18 +279,18 @@ def select_gaussian_mixture(
             break
         if max_time is not None:
             climbing = _NEXT_RUNG * (time.monotonic() - start)
-            mapping = 2 * _seconds_to_map(mixtures, table, loc, scale, n_jobs)
+            mapping = 2 * _seconds_to_map(mixtures, sample, loc, scale, n_jobs)
             if climbing + mapping > max_time:
                 break
     chosen = climb.converged(chosen, tol, max_iter)
     if max_time is not None:  # for how many more ladders as long as the first?
-        mapping = _seconds_to_map(chosen, table, loc, scale, n_jobs)
+        mapping = _seconds_to_map(chosen, sample, loc, scale, n_jobs)
         spent = time.monotonic() - start
         n_more = int((max_time - spent - mapping) / (spent + mapping)) * Threads(n_jobs).count
         rungs = rungs[: rungs.index(len(chosen[0].means)) + 1]
         others = range(1, min(1 + max(n_more, 0), n_ladders))
-        chosen += _Climb(table, others, rungs, n_jobs).top(tol, max_iter)
-    return _as_map(_mean(chosen), table, loc, scale)
+        chosen += _Climb(sample, others, rungs, n_jobs).top(tol, max_iter)
+    return _as_map(_mean(chosen), sample, loc, scale)
 
 
 def held_out_likelihoods(
@@ -333,7 +336,7 @@ def held_out_likelihoods(
     True
     """
     loc, scale = standardisation(X, weight)
-    table = Sample.standardised(X, weight, loc, scale)
+    sample = Sample.standardised(X, weight, loc, scale)
     held_out = Sample.standardised(X_held_out, weight_held_out, loc, scale)
-    climb = _Climb(table, range(n_ladders), candidates, n_jobs)
+    climb = _Climb(sample, range(n_ladders), candidates, n_jobs)
     return np.array([log_likelihood for _, log_likelihood in climb.scored(held_out)])

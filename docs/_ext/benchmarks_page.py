@@ -13,7 +13,7 @@ from pathlib import Path
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 sys.path.append(str(RESULTS.parent))
 
-from report import budgets  # noqa: E402
+from report import budgets, continued  # noqa: E402
 from result_tables import cells  # noqa: E402
 
 CLEAR = 2  # standard errors of the paired difference, from which on it counts as one
@@ -225,7 +225,7 @@ def provenance(name, results):
         said.append(f"budget {budgets(results)} s")
     if seeds:
         said.append(f"seeds {', '.join(map(str, seeds))}")
-    return f"Provenance: ``{name}``, {'; '.join(said)}; {versions}."
+    return f"Provenance: ``{name}``, {'; '.join(said)}; {versions}.{continued(results)}"
 
 
 def density_section(path, results, folder):
