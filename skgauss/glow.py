@@ -400,19 +400,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
 
     def _check_unchanged(self, config):
         """A warm start needs the steps that were fitted."""
-        stack = self._parts()[1]
-        mixer, coupling = type(stack.steps.mixer), type(stack.steps.coupling)
-        layer: Any = stack.steps.coupling
-        fitted = {
-            "n_steps": stack.n_steps,
-            "mixer": next(name for name, cls in MIXERS.items() if cls is mixer),
-            "coupling": next(name for name, cls in COUPLINGS.items() if cls is coupling),
-        }
-        if fitted["coupling"] == "spline":
-            fitted["n_bins"] = (layer.identity_spline.params.shape[1] + 1) // 3
-        if self.n_features_in_ > 1:
-            weights = layer.conditioner.weights
-            fitted["hidden_layer_sizes"] = tuple(len(weight[0]) for weight in weights[:-1])
+        fitted = self._parts()[1].configuration
         for name, was in fitted.items():
             now = getattr(config if hasattr(config, name) else self, name)
             given = getattr(self, name)

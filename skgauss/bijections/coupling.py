@@ -7,7 +7,14 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from skgauss.bijections.base import Array, Bijection, broadcast_channels, register, static
+from skgauss.bijections.base import (
+    Array,
+    Bijection,
+    broadcast_channels,
+    register,
+    static,
+    sum_over_channels,
+)
 from skgauss.bijections.conditioner import MLP, remoteness
 from skgauss.bijections.elementwise import ElementwiseSpline
 from skgauss.bijections.trainable_spline import (
@@ -58,14 +65,22 @@ class _Coupling(Bijection):
         n_identity, n_transformed = _halves(x.shape[0])
         identity, transformed = x[:n_identity], x[n_identity:]
         mapped, log_slope = self._map(self._params(identity, n_transformed), transformed)
-        return jnp.concatenate([identity, mapped]), jnp.sum(log_slope, axis=0)
+        return jnp.concatenate([identity, mapped]), sum_over_channels(log_slope)
 
     def _inverse(self, z):
         n_identity, n_transformed = _halves(z.shape[0])
         identity, log_det = self._unmap_identity(z[:n_identity])
         params = self._params(identity, n_transformed)
         transformed, log_slope = self._unmap(params, z[n_identity:])
-        return jnp.concatenate([identity, transformed]), log_det + jnp.sum(log_slope, axis=0)
+        return jnp.concatenate([identity, transformed]), log_det + sum_over_channels(log_slope)
+
+
+def _beside(own, computed):
+    """Parameters of the first channels, the same everywhere, and of the others, in one array."""
+    others = computed.shape[1]
+    padded = jnp.pad(own, ((0, 0), (0, others)) + ((0, 0),) * (own.ndim - 2))
+    padded = jnp.broadcast_to(padded, (*padded.shape[:2], *computed.shape[2:]))
+    return jax.lax.dynamic_update_slice_in_dim(padded, computed, own.shape[1], axis=1)
 
 
 def _conditioner(key, n_channels, n_params, hidden_layer_sizes):
@@ -214,10 +229,10 @@ class RationalQuadraticSplineCoupling(_Coupling):
     def _forward(self, x):
         n_identity, n_transformed = _halves(x.shape[0])
         own = self.identity_spline._positioned(x)
-        own = jnp.broadcast_to(own, (len(own), n_identity, *x.shape[1:]))
         computed = self._params(x[:n_identity], n_transformed)
-        z, log_slope = spline_forward(jnp.concatenate([own, computed], 1), x, self.bound)
-        return z, jnp.sum(log_slope, axis=0)
+        params = _beside(own, computed)
+        z, log_slope = spline_forward(params, x, self.bound)
+        return z, sum_over_channels(log_slope)
 
     def _unmap(self, params, z):
         return spline_inverse(params, z, self.bound)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from skgauss.bijections.base import Array, Bijection, broadcast_channels, register, static
+from skgauss.bijections.base import (
+    Array,
+    Bijection,
+    broadcast_channels,
+    register,
+    static,
+    sum_over_channels,
+)
 from skgauss.bijections.trainable_spline import (
     n_spline_parameters,
     spline_forward,
@@ -119,8 +126,8 @@ class ElementwiseSpline(Bijection):
 
     def _forward(self, x):
         z, log_slope = spline_forward(self._positioned(x), x, self.bound)
-        return z, jnp.sum(log_slope, axis=0)
+        return z, sum_over_channels(log_slope)
 
     def _inverse(self, z):
         x, log_slope = spline_inverse(self._positioned(z), z, self.bound)
-        return x, jnp.sum(log_slope, axis=0)
+        return x, sum_over_channels(log_slope)

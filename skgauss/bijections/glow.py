@@ -48,6 +48,11 @@ def _lookup(table, name, what):
     return table[name]
 
 
+def _name(table, layer):
+    """What a table calls the class of a layer; None for one that is not in it."""
+    return next((name for name, cls in table.items() if type(layer) is cls), None)
+
+
 @register
 class GlowStep(Bijection):
     """ActNorm, then a mixer of the channels, then a coupling.
@@ -240,6 +245,22 @@ class GlowStack(Bijection):
         x = jnp.moveaxis(batch, 0, -1)
         stack = cls.init(key, len(x), n_steps=n_steps, **step_kwargs)
         return stack._fitted_to(x, jnp.broadcast_to(weight, x.shape[1:]))
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What the steps are made of, by the names that `skgauss.GlowGaussianizer` gives it."""
+        coupling: Any = self.steps.coupling
+        found = {
+            "n_steps": self.n_steps,
+            "mixer": _name(MIXERS, self.steps.mixer),
+            "coupling": _name(COUPLINGS, coupling),
+        }
+        if found["coupling"] == "spline":
+            found["n_bins"] = (coupling.identity_spline.params.shape[1] + 1) // 3
+        weights = coupling.conditioner.weights
+        if weights[0].shape[-1]:  # a single channel asks no network
+            found["hidden_layer_sizes"] = tuple(weight.shape[1] for weight in weights[:-1])
+        return found
 
     def _fitted_to(self, x, weight):
         """Return this stack with every step fitted to the activations that reach it."""

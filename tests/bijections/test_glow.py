@@ -68,6 +68,17 @@ def test_start_from_feature_maps_is_that_from_their_pixels():
         np.testing.assert_allclose(mine, its, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_a_stack_tells_what_it_is_made_of(n_channels):
+    kwargs = {"hidden_layer_sizes": (5, 4), "n_bins": 6}
+    made = {"n_steps": 2, "mixer": "cayley", "coupling": "spline"}
+    stack = GlowStack.init(jax.random.key(0), n_channels, **made, coupling_kwargs=kwargs)
+    asked = {**made, **kwargs}
+    if n_channels == 1:  # there is no network
+        del asked["hidden_layer_sizes"]
+    assert stack.configuration == asked
+
+
 def test_weight_zero_is_absence_at_the_start():
     weight = (np.arange(500) < 300).astype(np.float32)
     padded = np.where(weight[:, None] > 0, BATCH, 1e4)
