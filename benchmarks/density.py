@@ -2,14 +2,18 @@
 
 ``python benchmarks/density.py`` prepares each set, fits every model on the same rows, each in a
 fresh process, one after the other, and writes a JSON file under ``benchmarks/results/`` after every
-fit. Models that stop at a budget are fitted once for each of ``--budgets``. The log-density of
-every test row is kept in a folder beside the file, so that ``--resume FILE`` pairs new models with
-those already there. The table is printed at the end, and again by ``report.py`` from the file.
+fit. Models that stop at a budget are fitted once for each of ``--budgets``; with ``--rows`` all are
+fitted to so many rows of each set. The log-density of every test row is kept in a folder beside the
+file, so that ``--resume FILE`` pairs new models with those already there, and that
+``density_merge.py`` makes one file of several. The table is printed at the end, and again by
+``report.py`` from the file.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -20,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets import SETS, WHOLE, default_data_dir, load
+from datasets import SETS, WHOLE, Split, default_data_dir, load
 from provenance import cold_environment, describe
 from report import markdown, mean_and_error
 from worker import MODELS, WITHIN_BUDGET
@@ -49,6 +53,14 @@ def arguments() -> argparse.Namespace:
         metavar="SECONDS",
         help=f"one fit for each by {', '.join(sorted(WITHIN_BUDGET))}",
     )
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        type=int,
+        default=[None],
+        help="training rows, the first of each set, and a quarter as many for validation; "
+        "whole sets without it",
+    )
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds before giving up")
     parser.add_argument("--data", type=Path, default=default_data_dir(), help="the .npz files")
     where = parser.add_mutually_exclusive_group()
@@ -63,6 +75,7 @@ def run_set(
     args: argparse.Namespace,
     options: dict | None = None,
     *,
+    rows: int | None = None,
     done: list[dict] | None = None,
     scores_folder: Path | None = None,
 ) -> Iterator[list[dict]]:
@@ -70,14 +83,20 @@ def run_set(
 
     The records carry paired differences to `args.ours`. `options` maps models to parameters beyond
     their defaults; what is in `done` is not run again, and its test scores are read from
-    `scores_folder`, where those of the new records are left.
+    `scores_folder`, where those of the new records are left. Of the training rows the first `rows`
+    are used, if that is given and there are as many.
     """
-    records = [r for r in done or () if (r["set"], r["seed"]) == (name, seed)]
+    records = [r for r in done or () if place(r) == (name, seed, rows)]
     planned = [(model, budget) for model in args.models for budget in budgets_of(model, args)]
     missing = [pair for pair in planned if pair not in {key(record) for record in records}]
     if not missing:
         return
     split = load(name, seed=seed, data_dir=args.data)
+    if rows is not None:
+        if rows > len(split.train):
+            print(f"{name} has {len(split.train)} training rows, not {rows}", file=sys.stderr)
+            return
+        split = first_rows(split, rows)
     if any(record["data_sha256"] != split.sha256 for record in records):
         raise SystemExit(f"{name}, seed {seed}: the stored records are of other rows than these")
     shared = {
@@ -89,6 +108,7 @@ def run_set(
         "n_features": split.train.shape[1],
         "preparation": split.preparation,
         "data_sha256": split.sha256,
+        **({} if rows is None else {"rows": rows}),
     }
     with tempfile.TemporaryDirectory() as scratch:
         folder = scores_folder or Path(scratch)
@@ -111,6 +131,17 @@ def budgets_of(model: str, args) -> list:
     return args.budgets if model in WITHIN_BUDGET else [None]
 
 
+def first_rows(split: Split, n_rows: int) -> Split:
+    """The first training rows, and a quarter as many for validation; all test rows."""
+    few = {"train": split.train[:n_rows], "validation": split.validation[: n_rows // 4]}
+    return dataclasses.replace(split, **few)
+
+
+def place(record: dict) -> tuple:
+    """Which rows a record is of."""
+    return record["set"], record["seed"], record.get("rows")
+
+
 def key(record: dict) -> tuple:
     """What tells the records of one split apart."""
     return record["model"], record["budget"]
@@ -121,6 +152,8 @@ def scores_path(folder: Path, record: dict) -> Path:
     told = [record["set"], f"seed{record['seed']}", record["model"]]
     if record["budget"] is not None:
         told.append(f"{record['budget']:g}s")
+    if "rows" in record:
+        told.append(f"{record['rows']}rows")
     return folder / ("-".join(told) + ".npy")
 
 
@@ -201,7 +234,8 @@ def _at_hand(scores: dict, pair: tuple) -> bool:
 def told(record: dict) -> str:
     """One line of progress."""
     budget = "" if record.get("budget") is None else f" {record['budget']:g} s"
-    start = f"{record['set']} seed {record['seed']} {record['model']}{budget}:"
+    rows = f" {record['rows']} rows" if "rows" in record else ""
+    start = f"{record['set']}{rows} seed {record['seed']} {record['model']}{budget}:"
     if "error" in record:
         return f"{start} failed: {record['error']}"
     return f"{start} {record['nats']:.3f} nats, fit {record['fit_seconds']:.1f} s"
@@ -232,14 +266,13 @@ def main() -> None:
     args.ours = results["ours"]
     scores_folder = out.with_suffix(".scores")
     scores_folder.mkdir(parents=True, exist_ok=True)
-    for name in args.sets:
-        for seed in args.seeds:
-            done = results["records"]
-            others = [r for r in done if (r["set"], r["seed"]) != (name, seed)]
-            run = run_set(name, seed, args, done=done, scores_folder=scores_folder)
-            for records in run:
-                results["records"] = [*others, *records]
-                out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    for name, rows, seed in itertools.product(args.sets, args.rows, args.seeds):
+        done = results["records"]
+        others = [r for r in done if place(r) != (name, seed, rows)]
+        run = run_set(name, seed, args, rows=rows, done=done, scores_folder=scores_folder)
+        for records in run:
+            results["records"] = [*others, *records]
+            out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(markdown(results))
     print(f"\nWritten to {out}", file=sys.stderr)
 

@@ -38,12 +38,18 @@ def markdown(results: dict) -> str:
     """
     groups: dict = {}
     for record in results["records"]:
-        key = record["set"], record["model"], record.get("budget")
+        key = rows_of(record), record["model"], record.get("budget")
         groups.setdefault(key, []).append(record)
     lines = [HEADER, ("---",) * len(HEADER)]
     lines += [_line(*key, records) for key, records in groups.items()]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return "\n\n".join([table, _preparations(results), _provenance(results)])
+
+
+def rows_of(record: dict) -> str:
+    """The set of a record, and how many of its training rows, where they were cut."""
+    told = f", {record['rows']:,} rows" if "rows" in record else ""
+    return record["set"] + told
 
 
 def budgets(results: dict) -> str:

@@ -7,37 +7,29 @@ name begins with ``density`` gets the comparison of likelihoods. `TITLES` has th
 
 import json
 import sys
-import textwrap
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 sys.path.append(str(RESULTS.parent))
 
+from density_pictures import draw_curves, draw_differences  # noqa: E402
+from density_records import (  # noqa: E402
+    CLEAR,
+    comparisons,
+    grouped,
+    label,
+    mean,
+    over,
+    overtakings,
+    verdict,
+)
+
 from report import budgets, continued  # noqa: E402
 from result_tables import cells  # noqa: E402
 
-CLEAR = 2  # standard errors of the paired difference, from which on it counts as one
-
-MODELS = {
-    "skgauss": "GlowGaussianizer, defaults",
-    "skgauss_budget": "GlowGaussianizer, defaults, stopped at the budget",
-    "flowjax": "flowjax coupling_flow, defaults",
-    "flowjax_tuned": "flowjax coupling_flow, tuned",
-    "flowjax_maf": "flowjax masked_autoregressive_flow, splines",
-    "zuko_nsf": "zuko NSF",
-    "zuko_gf": "zuko GF",
-    "nflows_rqnsf_c": "nflows RQ-NSF (C)",
-    "nflows_rqnsf_c_paper": "nflows RQ-NSF (C), the paper's size",
-    "gmm": "GaussianMixture, best of a grid",
-    "gmm_budget": "GaussianMixture, best k to 500",
-    "kde": "KernelDensity, best bandwidth",
-    "rbig": "RBIGTransformer, defaults",
-    "rbig_mixture": 'RBIGTransformer, head="mixture"',
-    "rbig_auto": 'RBIGTransformer, head="auto"',
-    "gaussian": "one Gaussian",
-}
 TITLES = {
     "beyond_nats": "What likelihood does not show",
+    "ablation": "What each default of GlowGaussianizer is worth",
     "steadiness": "How steady GlowGaussianizer is",
     "scaling": "How costs grow",
     "rbig": "RBIGTransformer",
@@ -57,8 +49,6 @@ DENSITY_COLUMNS = {
     "score": "scored, rows/s",
     "memory": "peak MiB",
 }
-PANELS = 3  # of the picture, side by side
-TITLE_WIDTH = 36  # characters
 
 
 def list_table(header, rows, caption=None):
@@ -75,39 +65,9 @@ def list_table(header, rows, caption=None):
     return [*lines, ""]
 
 
-def mean(records, key):
-    """Mean over seeds, None where a record lacks it."""
-    values = [record.get(key) for record in records]
-    return None if None in values else sum(values) / len(values)
-
-
 def with_error(value, error):
     """A number and its standard error, as text."""
     return "" if value is None else f"{value:.3f} ± {error:.3f}"
-
-
-def verdict(difference, error):
-    """What a paired difference says of ours, in one word."""
-    if difference is None:
-        return ""
-    if abs(difference) <= CLEAR * error:
-        return "undecided"
-    return "ahead" if difference > 0 else "behind"
-
-
-def grouped(results):
-    """Records by table, model and budget, in the order of the file."""
-    groups = {}
-    for record in results["records"]:
-        key = record["set"], record["model"], record.get("budget")
-        groups.setdefault(key, []).append(record)
-    return groups
-
-
-def label(model, budget):
-    """What a reader calls the model, with the seconds that it was given."""
-    said = MODELS.get(model, model)
-    return said if budget is None else f"{said}, {budget:g} s"
 
 
 def density_rows(results):
@@ -137,14 +97,6 @@ def density_rows(results):
         ]
 
 
-def comparisons(results):
-    """Table, label of the model, difference and error of every paired comparison."""
-    for (name, model, budget), records in grouped(results).items():
-        difference = mean(records, "ours_minus_peer")
-        if difference is not None:
-            yield name, label(model, budget), difference, mean(records, "ours_minus_peer_error")
-
-
 def summary(results):
     """Say in words what the comparisons with each model come to."""
     lines = []
@@ -164,46 +116,6 @@ def summary(results):
             "that was run; the others, with ours as it stops by itself."
         )
     return lines
-
-
-def picture(results, path):
-    """Draw the paired differences, one panel per peer except the single Gaussian."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    shown = [c for c in comparisons(results) if c[1] != MODELS["gaussian"]]
-    if not shown:
-        return False
-    colours = {"ahead": "#0072B2", "behind": "#D55E00", "undecided": "0.45"}
-    markers = {"ahead": "o", "behind": "s", "undecided": "D"}
-    names = list(dict.fromkeys(name for name, *_ in shown))
-    models = list(dict.fromkeys(model for _, model, *_ in shown))
-    with mpl.rc_context({"svg.hashsalt": "skgauss", "svg.fonttype": "none"}):
-        n_across = min(PANELS, len(models))
-        n_down = -(-len(models) // n_across)
-        height = n_down * (1.05 + 0.42 * len(names))
-        figure = Figure(figsize=(8, height), layout="constrained")
-        axes = figure.subplots(n_down, n_across, sharey=True, squeeze=False).ravel()
-        for axis in axes[len(models) :]:
-            axis.remove()
-        for axis, model in zip(axes, models, strict=False):
-            axis.axvline(0, color="0.6", linewidth=0.8)
-            for name, other, difference, error in shown:
-                if other == model:
-                    said = verdict(difference, error)
-                    style = {"color": colours[said], "marker": markers[said]}
-                    axis.errorbar(
-                        difference, names.index(name), xerr=CLEAR * error, capsize=3, **style
-                    )
-            axis.set(
-                title=textwrap.fill(f"against {model}", TITLE_WIDTH),
-                xlabel="ours minus it, nats per row",
-            )
-            axis.title.set_fontsize("medium" if n_across < PANELS else "x-small")
-            axis.spines[["top", "right"]].set_visible(False)
-        axes[0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
-        figure.savefig(path, metadata={"Date": None})
-    return True
 
 
 def provenance(name, results):
@@ -228,16 +140,42 @@ def provenance(name, results):
     return f"Provenance: ``{name}``, {'; '.join(said)}; {versions}.{continued(results)}"
 
 
+def image(drawing, alternative):
+    """Lines of an image directive."""
+    return [
+        f".. image:: /generated/benchmarks/{drawing}",
+        f"   :alt: {alternative}",
+        "   :width: 100%",
+        "",
+    ]
+
+
+def curves_section(results, drawing):
+    """What the curves show, under their picture."""
+    if over(results) == "rows":
+        told = "Held-out log-likelihood over training rows, by table"
+        return [*image(drawing, told), "Held-out nats over the training rows that were used.", ""]
+    lines = image(drawing, "Held-out log-likelihood over seconds of fit, by table")
+    lines += ["Held-out nats over the seconds that the fit took, compilation included.", ""]
+    for name, peer, best, seconds, above in overtakings(results):
+        ours = "none of our fits is above that"
+        if above is not None:
+            ours = f"ours is above that after {above[0]:.0f} s, at {above[1]:.3f}"
+        lines.append(f"- {name}: the best peer is *{peer}*, {best:.3f} in {seconds:.0f} s; {ours}.")
+    return [*lines, ""]
+
+
 def density_section(path, results, folder):
     """Comparison of held-out likelihoods."""
+    lines, curves = [], f"{path.stem}-curves.svg"
+    if draw_curves(results, folder / curves):
+        lines += curves_section(results, curves)
     drawing = f"{path.stem}.svg"
-    lines = []
-    if picture(results, folder / drawing):
+    if draw_differences(results, folder / drawing):
+        lines += image(
+            drawing, "Differences of the held-out log-likelihood, ours minus each peer, by table"
+        )
         lines += [
-            f".. image:: /generated/benchmarks/{drawing}",
-            "   :alt: Differences of the held-out log-likelihood, ours minus each peer, by table",
-            "   :width: 100%",
-            "",
             f"Bars reach over {CLEAR} standard errors of the difference, paired over the same",
             "held-out rows: blue circles, ours is ahead; orange squares, behind; grey diamonds,",
             "undecided.",
@@ -271,6 +209,8 @@ def section(path, results, folder):
     lines = density_section(path, results, folder)
     at_once = any(record.get("budget") for record in results["records"])
     title = "Held-out likelihood at equal time" if at_once else "Held-out likelihood"
+    if over(results) == "rows":
+        title = "Held-out likelihood by number of rows"
     return title, [*lines, provenance(path.name, results), ""]
 
 
