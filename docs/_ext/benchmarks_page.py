@@ -32,6 +32,7 @@ TITLES = {
     "ablation": "What each default of GlowGaussianizer is worth",
     "steadiness": "How steady GlowGaussianizer is",
     "scaling": "How costs grow",
+    "step_profile": "Where a training step's time goes",
     "rbig": "RBIGTransformer",
     "marginals": "Marginals",
     "adbench": "Anomaly detection",
