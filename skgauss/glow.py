@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skgauss._blas import one_blas_thread
+from skgauss._compilation import jit
 from skgauss._validation import (
     CallbackSupportMixin,
     Interval,
@@ -55,13 +56,13 @@ _AUTO = StrOptions({"auto"})
 _HEAD_TIME = 0.8  # of `max_time`, that a mixture in the head may take: it is worth more than steps
 
 
-@jax.jit
+@jit
 def _forward_block(params, held, x):
     z, log_det = combine(params, held)._forward(x.T)
     return z.T, log_det
 
 
-@jax.jit
+@jit
 def _inverse_block(params, held, z):
     return combine(params, held)._inverse(z.T)[0].T
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 import jax
 import numpy as np
 
+from skgauss._compilation import jit
 from skgauss._threads import Threads
 from skgauss.bijections import (
     Chain,
@@ -118,7 +119,7 @@ def _columns_head(kind, marginal, n_rows):
     return Chain((affine, FixedSpline(*marginal.spline_.widened(n_knots))))
 
 
-@jax.jit
+@jit
 def _map_block(params, held, Y):
     return combine(params, held)._forward(Y)
 

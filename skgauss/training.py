@@ -24,6 +24,7 @@ import numpy as np
 import optax
 from tqdm.auto import tqdm
 
+from skgauss._compilation import jit
 from skgauss.bijections.base import Bijection, combine, partition
 from skgauss.bijections.conditioner import weight_decay_mask
 from skgauss.progress import Progress
@@ -173,12 +174,12 @@ def _negative_log_likelihood(params, held, x, weight):
     return -jnp.sum(jnp.where(weight > 0, weight * (log_normal + log_det), 0))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _loss(layout, vector, held, x, weight):
     return (_negative_log_likelihood(layout.unflatten(vector), held, x, weight),)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _loss_and_gradient(layout, vector, held, x, weight):
     loss, gradient = jax.value_and_grad(_negative_log_likelihood)(
         layout.unflatten(vector), held, x, weight

@@ -47,13 +47,11 @@ def _tail_coefficients():
 def _scaled_tail(distance):
     """Probability of a normal beyond a distance >= 0, over ``exp(-distance^2 / 2)``."""
     x = jnp.minimum(distance, _FARTHEST[str(distance.dtype)]) * math.sqrt(0.5)
-    rise = 1 + 2 * x
-    reciprocal = 1 / ((x + _CENTRE) * rise)
-    y = (x - _CENTRE) * rise * reciprocal
+    y = (x - _CENTRE) / (x + _CENTRE)
     *rest, value = _tail_coefficients()
     for coefficient in reversed(rest):
         value = value * y + coefficient
-    return 0.5 * value * (x + _CENTRE) * reciprocal
+    return 0.5 * value / (1 + 2 * x)  # XLA would compute a product again for every sum of it
 
 
 def _log_ndtr_and_hazard(e):
