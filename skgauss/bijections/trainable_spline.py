@@ -171,6 +171,39 @@ def _sum_to_shape(values, shape):
     return jnp.sum(values, axes, keepdims=True) if axes else values
 
 
+def _pullback(x, bin_, y_bar, log_slope_bar):
+    """Cotangents of the value and of its bin, from those of what `rational_quadratic` returns."""
+    t, secant = (x - bin_.x0) / bin_.width, bin_.height / bin_.width
+    slope0, slope1 = bin_.slope0, bin_.slope1
+    rest = 1 - t
+    mix, skew, bend = t * rest, rest - t, slope0 + slope1 - 2 * secant
+    denominator = secant + bend * mix
+    risen = (secant * t**2 + slope0 * mix) / denominator
+    risen_bar = y_bar * bin_.height / denominator  # of its numerator
+    denominator_bar = -(risen_bar * risen + 2 * log_slope_bar / denominator)
+    numerator_bar = log_slope_bar / (slope1 * t**2 + 2 * secant * mix + slope0 * rest**2)
+    t_bar = (
+        risen_bar * (2 * secant * t + slope0 * skew)
+        + denominator_bar * bend * skew
+        + 2 * numerator_bar * (slope1 * t + secant * skew - slope0 * rest)
+    )
+    secant_bar = (
+        risen_bar * t**2
+        + denominator_bar * (1 - 2 * mix)
+        + 2 * (numerator_bar * mix + log_slope_bar / secant)
+    )
+    x_bar, height_bar = t_bar / bin_.width, secant_bar / bin_.width
+    both_slopes_bar = (risen_bar + denominator_bar) * mix
+    return x_bar, Bin(
+        x0=-x_bar,
+        y0=y_bar,
+        width=-(x_bar * t + height_bar * secant),
+        height=y_bar * risen + height_bar,
+        slope0=both_slopes_bar + numerator_bar * rest**2,
+        slope1=denominator_bar * mix + numerator_bar * t**2,
+    )
+
+
 def _logits_gradient(weights, total, bin_number, index, extent, start, bars, bound):
     """Gradient for the logits of the widths (or the heights) of all bins.
 
@@ -204,8 +237,8 @@ def _backward_rule(bound, residuals, cotangents):
     params, x, place = residuals
     inside, x_box = _inside(x, bound)
     n_bins = (len(params) + 1) // 3
-    _, pullback = jax.vjp(lambda x, b: rational_quadratic(x, b, jnp), x_box, place.bin_)
-    x_bar, bar = pullback(tuple(jnp.where(inside, cotangent, 0) for cotangent in cotangents))
+    cotangents_inside = (jnp.where(inside, cotangent, 0) for cotangent in cotangents)
+    x_bar, bar = _pullback(x_box, place.bin_, *cotangents_inside)
     k = jnp.arange(n_bins, dtype=x.dtype).reshape((n_bins,) + (1,) * x.ndim)
     bin_, index = place.bin_, place.index
     widths_bar, heights_bar = (
