@@ -73,7 +73,7 @@ class Progress:
         """
         held_out, loss = bool(self.validation_scores), self.loss_curve[-1]
         score = self.validation_scores[-1] if held_out else -loss
-        if not np.isfinite([score, loss, np.sum(average)]).all():
+        if not np.isfinite([score, loss, np.asarray(average).sum()]).all():
             self.stopped = "diverged"
             return False
         self.astray = loss > self.lowest_loss + _ASTRAY

@@ -246,14 +246,14 @@ class _Trainer:
         return [b for _ in range(n_passes) for b in self.batches(rng.permutation(order))]
 
     def update(self, state, rows, indices, done, share):
-        """Make one update; return the state and the batch's mean loss, both on the device."""
+        """Make one update; return the state, and the batch's mean loss in two summands."""
         x, weight = self.batch(rows, indices)
         weight /= self.mean_weight * len(indices)
         outputs = self.on_shards(_loss_and_gradient, state.params, x, weight)
         losses, gradients = zip(*outputs, strict=True)
         rate, averaging = self.schedule(done, share)
         state = _update(self.layout, state, gradients, rate, averaging, self.options.alpha)
-        return state, sum(losses)
+        return state, losses
 
     def schedule(self, done, share):
         """Learning rate and averaging after `done` updates, a `share` of all in updates or time."""
@@ -274,7 +274,7 @@ class _Trainer:
         total, function = 0.0, _scoring(len(rows.weight))
         for indices in self.batches(np.arange(len(rows.weight))):
             outputs = self.on_shards(function, vector, *self.batch(rows, indices))
-            total -= float(sum(loss for loss, *_ in outputs))
+            total -= sum(float(loss) for loss, *_ in outputs)
         return float(total / rows.weight.sum() + rows.log_det)
 
 
@@ -301,16 +301,19 @@ def compiling_ahead(
     ...     pass  # prepare the rows
     """
     template, held = partition(flow)
-    layout, vector = _Layout.of(template), start_state(flow, options.dtype).params
+    layout, state = _Layout.of(template), start_state(flow, options.dtype)
     half = -(-options.batch_size // N_SHARDS)
+    vector = state.params
     x, weight = np.zeros((n_channels, half), vector.dtype), np.zeros(half, vector.dtype)
+    needed = dict.fromkeys((_loss_and_gradient, _scoring(n_held_out)), (vector, held, x, weight))
+    gradients = (vector,) * N_SHARDS
+    needed[_update] = state, gradients, np.float32(0), np.float32(0), options.alpha
 
     def run(function):
         with jax.enable_x64(np.dtype(options.dtype) == np.float64):
-            function(layout, vector, held, x, weight)
+            function(layout, *needed[function])
 
     with ThreadPoolExecutor(N_SHARDS) as pool:
-        needed = dict.fromkeys([_loss_and_gradient, _scoring(n_held_out)])
         compiled = [pool.submit(run, function) for function in needed]
         yield
         for function in compiled:
@@ -441,14 +444,14 @@ def maximize_likelihood(
             losses, n_rows = [], 0
             for indices in trainer.iteration(order, rng):
                 share = max(done / trainer.total, spent)
-                state, loss = trainer.update(state, rows, indices, done, share)
-                losses.append(loss)
+                state, halves = trainer.update(state, rows, indices, done, share)
+                losses.append(halves)
                 done, n_rows = done + 1, n_rows + len(indices)
                 spent = (time.monotonic() - started) / max_time
                 if spent > 1:
                     progress.stopped = "max_time"
                     break
-            progress.loss_curve.append(float(np.mean(losses) - rows.log_det))
+            progress.loss_curve.append(float(np.sum(losses) / len(losses) - rows.log_det))
             if held_out is not None:
                 progress.validation_scores.append(trainer.score(state.average, held_out))
             _report(bar, progress, n_rows)

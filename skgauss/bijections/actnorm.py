@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from skgauss.bijections.base import Array, Bijection, broadcast_channels, register
+from skgauss.bijections.base import Array, Bijection, broadcast_channels, on_device, register
 
 __all__ = ["ActNorm"]
 
@@ -57,7 +58,7 @@ class ActNorm(Bijection):
         -------
         layer : ActNorm
         """
-        return cls(jnp.zeros(n_channels), jnp.zeros(n_channels))
+        return cls(on_device(np.zeros(n_channels)), on_device(np.zeros(n_channels)))
 
     @classmethod
     def from_data(cls, batch: Array, sample_weight: Array | None = None) -> ActNorm:

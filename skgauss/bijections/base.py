@@ -215,6 +215,11 @@ def combine(params: M, held: list[Array]) -> M:
     return _map_fixed(params, lambda _: next(remaining))
 
 
+def on_device(values: Any) -> Array:
+    """Give JAX an array from the host; ``jnp.asarray`` would compile a program for its shape."""
+    return jax.device_put(np.asarray(values))
+
+
 def broadcast_channels(values: Array, x: Array) -> Array:
     """Give per-channel `values` of shape (C,) the trailing axes of `x`, of shape (C, ...)."""
     return jnp.reshape(values, jnp.shape(values) + (1,) * (jnp.ndim(x) - 1))

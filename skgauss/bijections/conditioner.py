@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from skgauss.bijections.base import Array, Module, broadcast_channels, register
+from skgauss.bijections.base import Array, Module, broadcast_channels, on_device, register
 from skgauss.bijections.random import generator
 
 __all__ = ["MLP", "remoteness", "weight_decay_mask"]
@@ -69,7 +69,7 @@ class MLP(Module):
         ]
         weights = (*hidden, np.zeros((n_outputs, sizes[-1])))
         biases = (np.zeros(len(weight)) for weight in weights)
-        return cls(tuple(map(jnp.asarray, weights)), tuple(map(jnp.asarray, biases)))
+        return cls(tuple(map(on_device, weights)), tuple(map(on_device, biases)))
 
     def __call__(self, x: Array) -> Array:
         """Evaluate the network.

@@ -9,7 +9,7 @@ import jax.scipy.linalg as jsl
 import numpy as np
 import scipy.linalg as sl
 
-from skgauss.bijections.base import Array, Bijection, fixed, register
+from skgauss.bijections.base import Array, Bijection, fixed, on_device, register
 from skgauss.bijections.random import generator, random_rotation
 
 __all__ = ["Invertible1x1Conv"]
@@ -112,11 +112,11 @@ class Invertible1x1Conv(Bijection):
     def _from_factors(cls, p, lower, upper):
         diagonal = np.diag(upper)
         return cls(
-            jnp.asarray(np.tril(lower, -1)),
-            jnp.asarray(np.triu(upper, 1)),
-            jnp.asarray(np.log(np.abs(diagonal))),
-            jnp.asarray(np.argmax(p, axis=1)),
-            jnp.asarray(np.sign(diagonal)),
+            on_device(np.tril(lower, -1)),
+            on_device(np.triu(upper, 1)),
+            on_device(np.log(np.abs(diagonal))),
+            on_device(np.argmax(p, axis=1)),
+            on_device(np.sign(diagonal)),
         )
 
     @property

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 
 from skgauss.bijections.base import (
     Array,
     Bijection,
     broadcast_channels,
+    on_device,
     register,
     static,
     sum_over_channels,
@@ -61,7 +63,7 @@ class ElementwiseAffine(Bijection):
         -------
         layer : ElementwiseAffine
         """
-        return cls(jnp.zeros(n_channels), jnp.zeros(n_channels))
+        return cls(on_device(np.zeros(n_channels)), on_device(np.zeros(n_channels)))
 
     def _log_det(self, x):
         return jnp.broadcast_to(jnp.sum(jnp.asarray(self.log_scale)), x.shape[1:])
@@ -119,7 +121,7 @@ class ElementwiseSpline(Bijection):
         -------
         layer : ElementwiseSpline
         """
-        return cls(jnp.zeros((n_spline_parameters(n_bins), n_channels)), bound)
+        return cls(on_device(np.zeros((n_spline_parameters(n_bins), n_channels))), bound)
 
     def _positioned(self, x):
         return jnp.reshape(self.params, jnp.shape(self.params) + (1,) * (x.ndim - 1))

@@ -11,7 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from skgauss.bijections.actnorm import ActNorm
-from skgauss.bijections.base import Array, Bijection, Chain, combine, partition, register, static
+from skgauss.bijections.base import (
+    Array,
+    Bijection,
+    Chain,
+    combine,
+    on_device,
+    partition,
+    register,
+    static,
+)
 from skgauss.bijections.conv1x1 import Invertible1x1Conv
 from skgauss.bijections.coupling import (
     AffineCoupling,
@@ -207,7 +216,7 @@ class GlowStack(Bijection):
         rng = generator(key)
         steps = [GlowStep.init(rng, n_channels, **step_kwargs) for _ in range(n_steps)]
         params, held = zip(*map(partition, steps), strict=True)
-        stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *params)
+        stacked = jax.tree.map(lambda *leaves: on_device(np.stack(leaves)), *params)
         return cls(
             combine(stacked, [np.stack(values) for values in zip(*held, strict=True)]), n_steps
         )
@@ -240,11 +249,11 @@ class GlowStack(Bijection):
         -------
         stack : GlowStack
         """
-        batch = jnp.asarray(batch)
-        weight = jnp.ones(len(batch), batch.dtype) if sample_weight is None else sample_weight
-        x = jnp.moveaxis(batch, 0, -1)
+        batch = np.asarray(batch)  # nothing is compiled for what is done once
+        weight = np.ones(len(batch), batch.dtype) if sample_weight is None else sample_weight
+        x = np.moveaxis(batch, 0, -1)
         stack = cls.init(key, len(x), n_steps=n_steps, **step_kwargs)
-        return stack._fitted_to(x, jnp.broadcast_to(weight, x.shape[1:]))
+        return stack._fitted_to(x, np.broadcast_to(weight, x.shape[1:]))
 
     @property
     def configuration(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from skgauss.bijections.base import Array, Bijection, fixed, no_log_det, register
+from skgauss.bijections.base import Array, Bijection, fixed, no_log_det, on_device, register
 from skgauss.bijections.random import generator, random_rotation
 
 __all__ = ["CayleyRotation", "FixedRotation", "HouseholderRotation", "Permutation"]
@@ -67,7 +67,7 @@ class FixedRotation(_Orthogonal):
         -------
         layer : FixedRotation
         """
-        return cls(jnp.asarray(random_rotation(generator(key), n_channels)))
+        return cls(on_device(random_rotation(generator(key), n_channels)))
 
     @classmethod
     def from_data(cls, batch: Array, sample_weight: Array | None = None) -> FixedRotation:
@@ -152,7 +152,7 @@ class HouseholderRotation(Bijection):
         layer : HouseholderRotation
         """
         shape = (n_channels if n_reflections is None else n_reflections, n_channels)
-        return cls(jnp.asarray(generator(key).standard_normal(shape)))
+        return cls(on_device(generator(key).standard_normal(shape)))
 
     def _reflect(self, x, *, reverse):
         def reflect(x, vector):
@@ -214,7 +214,7 @@ class CayleyRotation(_Orthogonal):
         layer : CayleyRotation
         """
         normal = generator(key).standard_normal((n_channels, n_channels))
-        return cls(jnp.asarray(np.triu(normal, 1) / np.sqrt(n_channels)))
+        return cls(on_device(np.triu(normal, 1) / np.sqrt(n_channels)))
 
     @property
     def matrix(self) -> Array:
@@ -263,7 +263,7 @@ class Permutation(Bijection):
         -------
         layer : Permutation
         """
-        return cls(jnp.asarray(generator(key).permutation(n_channels)))
+        return cls(on_device(generator(key).permutation(n_channels)))
 
     def _forward(self, x):
         return x[self.permutation], no_log_det(x)
