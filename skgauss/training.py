@@ -305,9 +305,12 @@ def compiling_ahead(
     half = -(-options.batch_size // N_SHARDS)
     vector = state.params
     x, weight = np.zeros((n_channels, half), vector.dtype), np.zeros(half, vector.dtype)
-    needed = dict.fromkeys((_loss_and_gradient, _scoring(n_held_out)), (vector, held, x, weight))
-    gradients = (vector,) * N_SHARDS
-    needed[_update] = state, gradients, np.float32(0), np.float32(0), options.alpha
+    gradients, zero = (vector,) * N_SHARDS, np.float32(0)
+    needed: dict[Any, tuple] = {
+        _loss_and_gradient: (vector, held, x, weight),
+        _scoring(n_held_out): (vector, held, x, weight),
+        _update: (state, gradients, zero, zero, options.alpha),
+    }
 
     def run(function):
         with jax.enable_x64(np.dtype(options.dtype) == np.float64):
