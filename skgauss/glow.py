@@ -89,11 +89,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         The fitted map that the steps start from: robust standardisation ("affine"), a monotone
         spline per column with proper tails ("spline"), or these, or straight lines, followed by
         the map of a Gaussian mixture, the mean of four (fewer where `max_time` leaves no time for
-        them) with up to 256 components each ("mixture"). "auto" takes the mixture where rows held
-        out want more than one component, up to 300,000 training rows: it is far likelier where
-        columns depend on each other in other ways than a line, but more rows teach the steps as
-        much. It evaluates some 4,000 rows of 10 columns per second and core at its largest;
-        "spline" evaluates the more rows.
+        them) with up to 256 components each ("mixture"). "auto" takes the mixture, of as many
+        components as rows held out want, one among them, up to 300,000 training rows: it is far
+        likelier where columns depend on each other, but more rows teach the steps as much. It
+        evaluates some 6,000 rows of 10 columns per second and core at its largest; "spline"
+        evaluates the more rows.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the networks in the couplings.
     n_bins : int, default=8

@@ -55,8 +55,7 @@ def fit_head(
     ----------
     kind : {"affine", "spline", "mixture", "auto"}
         "mixture" follows the splines, or straight lines, by the mean of several Gaussian
-        mixtures; "auto" does so where there are rows enough for two components, and more than
-        one is likelier on rows held out.
+        mixtures; "auto" does so where there are rows enough for two components.
     X : array of shape (n_rows, n_features)
     weight : array of shape (n_rows,)
     X_held_out : array of shape (n_held_out, n_features), default=None
@@ -98,8 +97,6 @@ def fit_head(
     if max_time is not None:
         max_time -= time.monotonic() - start
     mixture = select_mixture(behind, held_out.mapped(MapLayer(marginal)), max_time=max_time)
-    if kind == "auto" and len(mixture.weights) == 1:
-        return _columns_head(kind, fit_marginal(spline, table), table.n_rows)
     columns = _columns_head(kind, marginal, table.n_rows)
     return Chain((*columns.bijections, FixedMixture.from_map(mixture)))
 
