@@ -73,7 +73,7 @@ def records(args, n_rows: int):
                 yield {
                     **shared,
                     "parameter": parameter,
-                    "value": str(value),
+                    "value": f"{value:g}" if isinstance(value, float) else str(value),
                     **found,
                     "minus_default": difference,
                     "minus_default_error": error,

@@ -43,6 +43,7 @@ TITLES = {
 DENSITY_COLUMNS = {
     "set": "table",
     "model": "model",
+    "splits": "splits",
     "nats": "held-out nats",
     "difference": "ours minus it",
     "says": "says",
@@ -79,7 +80,8 @@ def density_rows(results):
         told = f"{name}, {records[0]['n_train']:,} x {records[0]['n_features']}"
         called = f"**{label(model, budget)}**" if model in ours else label(model, budget)
         if failed:
-            yield [told, called, f"failed: {failed}", *[""] * (len(DENSITY_COLUMNS) - 3)]
+            said = [told, called, len(records), f"failed: {failed}"]
+            yield [*said, *[""] * (len(DENSITY_COLUMNS) - len(said))]
             continue
         difference, error = mean(records, "ours_minus_peer"), mean(records, "ours_minus_peer_error")
         numbers = {
@@ -88,6 +90,7 @@ def density_rows(results):
         yield [
             told,
             called,
+            len(records),
             with_error(mean(records, "nats"), mean(records, "nats_error")),
             with_error(difference, error),
             verdict(difference, error),
