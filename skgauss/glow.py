@@ -92,7 +92,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         them) with up to 256 components each ("mixture"). "auto" takes the mixture, of as many
         components as rows held out want, one among them, up to 300,000 training rows: it is far
         likelier where columns depend on each other, but more rows teach the steps as much. It
-        evaluates some 6,000 rows of 10 columns per second and core at its largest; "spline"
+        evaluates some 9,000 rows of 10 columns per second and core at its largest; "spline"
         evaluates the more rows.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the networks in the couplings.
