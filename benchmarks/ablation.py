@@ -14,6 +14,7 @@ import dataclasses
 from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from datasets import SETS, default_data_dir, load
@@ -62,6 +63,7 @@ def records(args, n_rows: int):
     few = slice(2) if args.quick else slice(None)
     for name in args.sets[few]:
         for seed in args.seeds[few]:
+            jax.clear_caches()  # of so many programs, no process has the memory
             split = load(name, seed=seed, data_dir=args.data)
             train = split.train[: 200 if args.quick else n_rows]
             shared = {"set": name, "seed": seed, "rows": len(train)}
