@@ -30,7 +30,8 @@ def merged(files: list[Path], scores_folder: Path) -> dict:
             scores = scores_path(path.with_suffix(".scores"), record)
             if scores.exists() and scores.parent != scores_folder:
                 shutil.copy(scores, scores_folder)
-    first, *others = (p for r in everything for p in (r["provenance"], *r.get("resumed", ())))
+    told = [p for r in everything for p in (r["provenance"], *r.get("resumed", ()))]
+    first, *others = origins(told)
     return {
         **everything[0],
         "budgets": sorted({budget for results in everything for budget in results["budgets"]}),
@@ -38,6 +39,15 @@ def merged(files: list[Path], scores_folder: Path) -> dict:
         "resumed": others,
         "records": in_order(records.values()),
     }
+
+
+def origins(provenances: list[dict]) -> list[dict]:
+    """The first of those that tell of the same revision, machine and versions."""
+    found: dict = {}
+    for told in provenances:
+        parts = (told[part] for part in ("git_revision", "machine", "versions"))
+        found.setdefault(json.dumps(list(parts), sort_keys=True), told)
+    return list(found.values())
 
 
 def in_order(records) -> list[dict]:
