@@ -187,7 +187,8 @@ def tables(protocol: str, records: list[dict]) -> list[dict]:
         "row, by ROC-AUC set by set: paired Wilcoxon test, two-sided, not corrected for the "
         "number of rows. Seconds are those of fitting and scoring."
     )
-    return [table(caption, COLUMNS, rows, _failures(records, complete))]
+    notes = _failures(records, complete) + _fewer_seeds(records, seeds)
+    return [table(caption, COLUMNS, rows, notes)]
 
 
 MEASURES = ("roc_auc", "average_precision", "seconds")
@@ -262,6 +263,15 @@ def _failures(records, complete):
             f"({failed[0]['error']}){left}."
         )
     return tuple(notes)
+
+
+def _fewer_seeds(records, seeds):
+    """One line per model that was run with fewer seeds than others."""
+    by_model: dict = {}
+    for record in records:
+        by_model.setdefault(record["model"], set()).add(record["seed"])
+    few = {model: len(found) for model, found in by_model.items() if len(found) < seeds}
+    return tuple(f"{model}: {n} of the {seeds} seeds." for model, n in few.items())
 
 
 def main() -> None:
