@@ -135,14 +135,10 @@ PARTS = {str(n): (f"{n:,} training rows", partial(records, n_rows=n), tables) fo
 
 def arguments() -> argparse.Namespace:
     """Command line."""
-    parser = parts_parser(__doc__, PARTS, HERE / "results" / "ablation.json")
+    parser = parts_parser(__doc__, PARTS, HERE / "results" / "ablation.json", quick="few rows")
     parser.add_argument("--sets", nargs="+", default=SETS[:3], choices=SETS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--data", type=Path, default=default_data_dir(), help="the .npz files")
-    parser.add_argument("--quick", action="store_true", help="few rows; keeps nothing")
-    parser.add_argument(
-        "--print", action="store_true", help="make the tables anew, measure nothing"
-    )
     return parse_parts(parser, PARTS)
 
 

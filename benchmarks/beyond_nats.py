@@ -37,15 +37,11 @@ PARTS = {
 
 def arguments() -> argparse.Namespace:
     """Command line."""
-    parser = parts_parser(__doc__, PARTS, HERE / "results" / "beyond_nats.json")
+    parser = parts_parser(__doc__, PARTS, HERE / "results" / "beyond_nats.json", quick="few rows")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--data", type=Path, default=default_data_dir(), help="the .npz files")
-    parser.add_argument("--quick", action="store_true", help="few rows; keeps nothing")
-    parser.add_argument(
-        "--print", action="store_true", help="make the tables anew, measure nothing"
-    )
     return parse_parts(parser, PARTS)
 
 

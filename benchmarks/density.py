@@ -12,7 +12,6 @@ file, so that ``--resume FILE`` pairs new models with those already there, and t
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 import json
 import subprocess
@@ -24,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets import SETS, WHOLE, Split, default_data_dir, load
+from datasets import SETS, WHOLE, default_data_dir, first_rows, load
 from provenance import cold_environment, describe
 from report import markdown, mean_and_error
 from worker import MODELS, WITHIN_BUDGET
@@ -129,12 +128,6 @@ def run_set(
 def budgets_of(model: str, args) -> list:
     """The budgets that a model is fitted with; None for one that stops where it likes."""
     return args.budgets if model in WITHIN_BUDGET else [None]
-
-
-def first_rows(split: Split, n_rows: int) -> Split:
-    """The first training rows, and a quarter as many for validation; all test rows."""
-    few = {"train": split.train[:n_rows], "validation": split.validation[: n_rows // 4]}
-    return dataclasses.replace(split, **few)
 
 
 def place(record: dict) -> tuple:

@@ -62,11 +62,20 @@ class ResultFile:
                 print(f"\n{part['title']}\n{markdown(part['tables'])}", flush=True)
 
 
-def parts_parser(description: str, parts: Iterable[str], out: Path) -> argparse.ArgumentParser:
-    """Command line of a benchmark in parts, to which it adds options of its own."""
+def parts_parser(
+    description: str, parts: Iterable[str], out: Path, *, quick: str = ""
+) -> argparse.ArgumentParser:
+    """Command line of a benchmark in parts, to which it adds options of its own.
+
+    With `quick`, what that cuts down to, it has the options that `run_parts` reads.
+    """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all")
     parser.add_argument("--out", type=Path, default=out)
+    if quick:
+        parser.add_argument("--quick", action="store_true", help=f"{quick}; keeps nothing")
+        told = "make the tables anew, measure nothing"
+        parser.add_argument("--print", action="store_true", help=told)
     return parser
 
 

@@ -31,12 +31,8 @@ PARTS = {
 
 def arguments() -> argparse.Namespace:
     """Command line."""
-    parser = parts_parser(__doc__, PARTS, HERE / "results" / "scaling.json")
+    parser = parts_parser(__doc__, PARTS, HERE / "results" / "scaling.json", quick="small tables")
     parser.add_argument("--runs", type=int, default=5, help="of which medians are kept")
-    parser.add_argument("--quick", action="store_true", help="small tables; keeps nothing")
-    parser.add_argument(
-        "--print", action="store_true", help="make the tables anew, measure nothing"
-    )
     args = parse_parts(parser, PARTS)
     args.runs = 1 if args.quick else args.runs
     return args

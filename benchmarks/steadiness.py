@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
-from datasets import default_data_dir, gaussian_log_density, gridded, load
+from datasets import default_data_dir, first_rows, gaussian_log_density, gridded, load
 from report import mean_and_error
 from result_parts import parse_parts, parts_parser, run_parts
 from result_tables import column, means, table
@@ -84,10 +83,7 @@ def small_splits(args):
         for seed in range(n_splits):
             split = load(name, seed=seed, data_dir=args.data)
             for n_rows in ROWS[:1] if args.quick else ROWS:
-                few = replace(
-                    split, train=split.train[:n_rows], validation=split.validation[: n_rows // 4]
-                )
-                yield name, n_rows, seed, few
+                yield name, n_rows, seed, first_rows(split, n_rows)
 
 
 def small_records(args):
@@ -151,13 +147,9 @@ PARTS = {
 
 def arguments() -> argparse.Namespace:
     """Command line."""
-    parser = parts_parser(__doc__, PARTS, HERE / "results" / "steadiness.json")
+    parser = parts_parser(__doc__, PARTS, HERE / "results" / "steadiness.json", quick="few rows")
     parser.add_argument("-n", type=int, default=10, help="starts, and splits")
     parser.add_argument("--data", type=Path, default=default_data_dir(), help="the .npz files")
-    parser.add_argument("--quick", action="store_true", help="few rows; keeps nothing")
-    parser.add_argument(
-        "--print", action="store_true", help="make the tables anew, measure nothing"
-    )
     return parse_parts(parser, PARTS)
 
 

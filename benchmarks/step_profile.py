@@ -203,12 +203,8 @@ PARTS = {
 
 def arguments() -> argparse.Namespace:
     """Command line."""
-    parser = parts_parser(__doc__, PARTS, HERE / "results" / "step_profile.json")
+    parser = parts_parser(__doc__, PARTS, HERE / "results" / "step_profile.json", quick="one shape")
     parser.add_argument("--runs", type=int, default=3, help="of which medians are kept")
-    parser.add_argument("--quick", action="store_true", help="one shape; keeps nothing")
-    parser.add_argument(
-        "--print", action="store_true", help="make the tables anew, measure nothing"
-    )
     return parse_parts(parser, PARTS)
 
 
