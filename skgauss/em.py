@@ -20,6 +20,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from scipy.special import ndtri
 
+from skgauss.moments import Moments
+
 __all__ = [
     "Components",
     "Sample",
@@ -46,6 +48,7 @@ class Sample(NamedTuple):
     weight : array of shape (n_rows,)
     mean : array of shape (d,)
     covariance : array of shape (d, d)
+        Of few rows, shrunk, see `skgauss.moments.Moments.shrinkage`.
 
     Examples
     --------
@@ -68,7 +71,10 @@ class Sample(NamedTuple):
         share = weight / weight.sum()
         mean = columns @ share
         centred = columns - mean[:, None]
-        return cls(columns, weight, mean, (centred * share) @ centred.T)
+        covariance = (centred * share) @ centred.T
+        target = np.mean(np.diag(covariance)) * np.eye(len(mean))
+        covariance += Moments.of(columns, weight).shrinkage() * (target - covariance)
+        return cls(columns, weight, mean, covariance)
 
     def first(self, n_rows: float) -> Self:
         """The first rows, of a total weight of about `n_rows`."""
@@ -270,6 +276,7 @@ def converge(mixture: Components, sample: Sample, tol: float, max_iter: int) -> 
     Parameters
     ----------
     mixture : Components
+        One component has its sample's moments, and stays as it is.
     sample : Sample
     tol : float
     max_iter : int
@@ -288,7 +295,7 @@ def converge(mixture: Components, sample: Sample, tol: float, max_iter: int) -> 
     (2, 3)
     """
     last = -math.inf
-    for _ in range(max_iter):
+    for _ in range(max_iter if len(mixture.means) > 1 else 0):
         log_likelihood, sums = expectation(mixture, sample)
         if log_likelihood - last < tol:
             break

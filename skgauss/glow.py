@@ -6,6 +6,7 @@ import dataclasses
 import time
 import warnings
 from contextlib import nullcontext
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, cast
 
@@ -39,6 +40,7 @@ from skgauss.rows import (
     noise_scale,
     pad_rows,
     split_rows,
+    standard_rows,
 )
 from skgauss.training import (
     MIN_UPDATES,
@@ -53,6 +55,7 @@ from skgauss.training import (
 __all__ = ["GlowGaussianizer"]
 
 _AUTO = StrOptions({"auto"})
+_FITTED_AGAIN = 5_000  # rows, below which those held out are learned from in the end
 _HEAD_TIME = 0.8  # of `max_time`, that a mixture in the head may take: it is worth more than steps
 
 
@@ -90,10 +93,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         spline per column with proper tails ("spline"), or these, or straight lines, followed by
         the map of a Gaussian mixture, the mean of four (fewer where `max_time` leaves no time for
         them) with up to 256 components each ("mixture"). "auto" takes the mixture, of as many
-        components as rows held out want, one among them, up to 300,000 training rows: it is far
-        likelier where columns depend on each other, but more rows teach the steps as much. It
-        evaluates some 9,000 rows of 10 columns per second and core at its largest; "spline"
-        evaluates the more rows.
+        components as rows held out want, or of one where rows are few, up to 300,000 training rows:
+        it is far likelier where columns depend on each other, but more rows teach the steps as
+        much. Behind it, every ActNorm starts as the identity: rows that a mixture was fitted to
+        look more normal than others. It evaluates some 9,000 rows of 10 columns per second and
+        core at its largest; "spline" evaluates the more rows.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the networks in the couplings.
     n_bins : int, default=8
@@ -112,8 +116,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     ema_decay : float, default=0.99
         Of the moving average of the parameters that is evaluated and kept, in [0, 1).
     early_stopping : bool, default=True
-        Hold out `validation_fraction` of the rows and keep the parameters that are best there,
-        those before training among them. Tables below 100 rows are not split.
+        Hold out `validation_fraction` of the rows and keep the parameters that are best there, if
+        their gain over those before training exceeds its standard error. Below 5,000 rows, head and
+        steps are then fitted again, to all rows, for as many iterations as were best. Tables below
+        100 rows are not split.
     validation_fraction : float, default=0.1
         Share of the rows held out, at most 10,000 rows.
     n_iter_no_change : int or "auto", default="auto"
@@ -319,20 +325,39 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
                 ahead = self._compiling_ahead(X.shape[1], config, len(held_out))
             with ahead, one_blas_thread():  # or the threads that fit the head wait for each other
                 self._start(table, train, held_out, config, rng)
-        head, stack = self._parts()
-        train_rows = table.rows(train, head, self.training_noise_)
-        held_out_rows = table.rows(held_out, head) if len(held_out) else None
         options = self._options(config, one_pass, time.monotonic() - started)
-        state, progress = maximize_likelihood(
+        follow = partial(self._callback, X=X, max_iter=options.max_iter)
+        seed = rng.integers(2**63)
+        state, progress = self._train(table, train, held_out, options, rng, carry_on, follow)
+        is_few = len(held_out) and not carry_on and weight.sum() < _FITTED_AGAIN
+        in_time = self.max_time is None or time.monotonic() - started < self.max_time / 2
+        if is_few and in_time and progress.stopped != "diverged":
+            rng = np.random.default_rng(seed)  # however long the training before
+            state, progress.best = self._learn_all(table, config, options, progress.best_iter, rng)
+        self._note_training(state, progress, carry_on)
+
+    def _learn_all(self, table, config, options, n_iter, rng):
+        """Start the flow again, and train it for so many iterations, on all rows."""
+        rows, nothing = np.split(np.arange(len(table.X)), [len(table.X)])
+        table = Table(table.X, table.weight, table.width, rng)
+        with one_blas_thread():
+            self._start(table, rows, nothing, config, rng, like=self._parts()[0])
+        options = dataclasses.replace(options, stop_after=n_iter)
+        state, progress = self._train(table, rows, nothing, options, rng)
+        return state, progress.best
+
+    def _train(self, table, rows, held_out, options, rng, carry_on=False, follow=None):
+        """Train the steps behind the head on some rows; what training carries on from, and gave."""
+        head, stack = self._parts()
+        return maximize_likelihood(
             stack,
             self._state(carry_on, stack),
-            train_rows,
-            held_out_rows,
+            table.rows(rows, head, self.training_noise_),
+            table.rows(held_out, head) if len(held_out) else None,
             options,
             rng,
-            self._callback(head, stack, X, options.max_iter),
+            follow and follow(head, stack),
         )
-        self._note_training(head, stack, state, progress, carry_on)
 
     def _configuration(self, n_rows):
         """What "auto" means for so many rows, where the parameters leave it open."""
@@ -351,7 +376,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             )
         return dataclasses.replace(config, hidden_layer_sizes=sizes)
 
-    def _start(self, table, train, held_out, config, rng):
+    def _start(self, table, train, held_out, config, rng, like=None):
         """Fit the head, and initialise the steps from the data behind it."""
         is_large = len(train) > MAX_MIXTURE_ROWS or not table.is_cached(len(table.X))
         kind = "spline" if self.head == "auto" and is_large else self.head
@@ -364,6 +389,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             weight,
             table.load(held_out),
             table.weight[held_out],
+            like=like,
             max_time=None if self.max_time is None else _HEAD_TIME * self.max_time,
             n_jobs=N_SHARDS,  # as many threads as training takes
         )
@@ -372,7 +398,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         self.training_noise_ = noise_scale(Z, weight[sample], rng)
         Z = Z + self.training_noise_ * rng.standard_normal(Z.shape)
         with jax.enable_x64(True):  # a rotation fitted in float32 would not be one in float64
-            rows = pad_rows(Z, weight[sample])
+            rows = standard_rows(X.shape[1]) if has_mixture(head) else pad_rows(Z, weight[sample])
             stack = GlowStack.from_data(rng, *rows, **self._steps(config))
         self.flow_ = Chain((head, stack.astype(np.float64)))
 
@@ -439,7 +465,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             verbose=self.verbose,
         )
 
-    def _callback(self, head, stack, X, max_iter):
+    def _callback(self, head, stack, *, X, max_iter):
         """Let scikit-learn's callbacks, where there are any, follow and stop training."""
         n_tasks = None if max_iter == np.inf else max_iter
         context = self._init_callback_context(max_subtasks=n_tasks)
@@ -458,8 +484,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
 
         return after_iteration
 
-    def _note_training(self, head, stack, state, progress, carry_on):
+    def _note_training(self, state, progress, carry_on):
         """Turn what training gave into fitted attributes."""
+        head, stack = self._parts()
         if progress.stopped == "diverged":
             warnings.warn(
                 f"Training diverged in iteration {len(progress.loss_curve)}: a loss was not "

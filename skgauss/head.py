@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import NamedTuple, cast
 
@@ -25,6 +26,8 @@ from skgauss.marginals import SplineMarginal
 from skgauss.mixture_head import (
     fit_marginal,
     follows,
+    mixture_of,
+    mixture_size,
     select_mixture,
     spread_ties,
     what_a_mixture_follows,
@@ -46,6 +49,7 @@ def fit_head(
     X_held_out: np.ndarray | None = None,
     weight_held_out: np.ndarray | None = None,
     *,
+    like: Chain | None = None,
     max_time: float | None = None,
     n_jobs: int | None = None,
 ) -> Chain:
@@ -55,12 +59,16 @@ def fit_head(
     ----------
     kind : {"affine", "spline", "mixture", "auto"}
         "mixture" follows the splines, or straight lines, by the mean of several Gaussian
-        mixtures; "auto" does so where there are rows enough for two components.
+        mixtures; "auto" does so where there are several columns, with one component where there
+        are too few rows for two.
     X : array of shape (n_rows, n_features)
     weight : array of shape (n_rows,)
     X_held_out : array of shape (n_held_out, n_features), default=None
         Rows that judge a mixture; without them, or where there are few, parts of `X` do.
     weight_held_out : array of shape (n_held_out,), default=None
+    like : Chain, default=None
+        A head of this kind that was fitted before: its mixture's size is taken, and what it
+        follows.
     max_time : float or None, default=None
         Seconds that this and the map of all rows, with a mixture, should take.
     n_jobs : int or None, default=None
@@ -85,26 +93,40 @@ def fit_head(
     if len(table.weight) == 1:
         table = table.with_rows(np.repeat(table.Y, 2, axis=1), np.repeat(table.weight / 2, 2))
     spline = SplineMarginal(subsample=None)
-    if kind in ("affine", "spline") or (kind == "auto" and not _may_have_clusters(table)):
+    if kind in ("affine", "spline") or (kind == "auto" and len(table.Y) == 1):
         return _columns_head(kind, fit_marginal(spline, table), table.n_rows)
     held_out = table.split(0)[0]
     if X_held_out is not None and len(X_held_out):
         held_out = table.with_rows(*canonical_columns(X_held_out, weight_held_out, 0))
-    which = what_a_mixture_follows(spline, table, held_out)
-    marginal = fit_marginal(follows(spline)[which], table)
+    sizes, n_components = _sizes(kind, table), None
+    if like is None:
+        marginal = what_a_mixture_follows(spline, table, held_out, sizes)
+    else:
+        which, n_components = _mixture_of(like)
+        marginal = fit_marginal(follows(spline)[which], table)
     behind = spread_ties(table)
     behind.forward(MapLayer(marginal))
     if max_time is not None:
         max_time -= time.monotonic() - start
-    mixture = select_mixture(behind, held_out.mapped(MapLayer(marginal)), max_time=max_time)
+    if n_components is None:
+        mixture = select_mixture(behind, held_out.mapped(MapLayer(marginal)), sizes, max_time)
+    else:
+        mixture = mixture_of(behind, n_components)
     columns = _columns_head(kind, marginal, table.n_rows)
     return Chain((*columns.bijections, FixedMixture.from_map(mixture)))
 
 
-def _may_have_clusters(table):
-    """Whether there are columns to depend, and rows for two covariances."""
-    n_features = len(table.Y)
-    return n_features > 1 and table.n_rows >= (n_features + 1) * (n_features + 2)
+def _sizes(kind, table):
+    """Numbers of components to choose from: None is all, "auto" wants rows for two covariances."""
+    n_parameters = 2 * math.comb(len(table.Y) + 2, 2)
+    return (1,) if kind == "auto" and table.n_rows < n_parameters else None
+
+
+def _mixture_of(head):
+    """What the mixture of a head follows (see `follows`), and its number of components."""
+    columns, mixture = head.bijections[-2:]
+    is_line = bool(np.all(columns.spline.x[:, 0] == columns.spline.x[:, -2]))
+    return int(is_line), mixture_size(mixture.map)
 
 
 def _columns_head(kind, marginal, n_rows):

@@ -176,6 +176,8 @@ def _size_by_folds(table, candidates, n_ladders):
     n_rows = len(table.weight)
     n_parameters = math.comb(len(table.Y) + 2, 2)
     candidates = [k for k in candidates if k == 1 or k * n_parameters <= n_rows]
+    if len(candidates) == 1:
+        return candidates[0]
     fold = np.arange(n_rows) * _N_FOLDS // n_rows
     total = np.zeros(len(candidates))
     for k in np.unique(fold):
@@ -194,8 +196,13 @@ def _size_by_folds(table, candidates, n_ladders):
     return candidates[int(np.argmax(mean >= mean.max() - MIN_GAIN))]
 
 
-def what_a_mixture_follows(marginal: BaseMarginal, table: Columns, held_out: Columns) -> int:
-    """Whether a mixture is plainer behind marginal maps (0) or behind straight lines (1).
+def what_a_mixture_follows(
+    marginal: BaseMarginal,
+    table: Columns,
+    held_out: Columns,
+    candidates: Sequence[int] | None = None,
+) -> BaseMarginal:
+    """Fit the maps behind which a mixture is plainer: marginal maps, or straight lines.
 
     Clusters can be plainer in the columns as they are: a small mixture is tried behind both, on
     some rows, and the likelier pair on rows held out tells.
@@ -205,10 +212,13 @@ def what_a_mixture_follows(marginal: BaseMarginal, table: Columns, held_out: Col
     marginal : BaseMarginal
         Template of the maps.
     table, held_out : skgauss.iteration.Columns
+    candidates : sequence of int, default=None
+        Sizes of the small mixture; None means powers of two up to 16.
 
     Returns
     -------
-    which : int
+    marginal : BaseMarginal
+        One of `follows`, fitted to the table.
 
     Examples
     --------
@@ -220,21 +230,21 @@ def what_a_mixture_follows(marginal: BaseMarginal, table: Columns, held_out: Col
     >>> X = rng.normal(size=(3000, 2)) + 8 * rng.integers(2, size=(3000, 1))
     >>> held_out, table = Columns(X.T, np.ones(len(X))).split(500)
     >>> what_a_mixture_follows(SplineMarginal(), table, held_out)  # two round clusters
-    1
+    SplineMarginal(n_knots=2)
     """
     some, _ = table.split(_RACE_ROWS)
     judges = held_out if len(held_out.weight) else some
 
-    def log_likelihood(template):
-        layer = MapLayer(fit_marginal(clone(template), some))
+    def log_likelihood(fitted):
+        layer = MapLayer(fitted)
         behind = spread_ties(some)
         behind.forward(layer)
-        mixture = select_mixture(behind, held_out.mapped(layer), candidates=_RACE, n_ladders=1)
-        Z, log_det = layer.map._forward(judges.Y.T)
+        mixture = select_mixture(behind, held_out.mapped(layer), candidates or _RACE, n_ladders=1)
+        Z, log_det = fitted._forward(judges.Y.T)
         return judges.weight @ (log_det + mixture.log_density(Z))
 
-    scores = [log_likelihood(template) for template in follows(marginal)]
-    return int(np.argmax(scores))
+    best = max((fit_marginal(maps, some) for maps in follows(marginal)), key=log_likelihood)
+    return best if len(some.weight) == len(table.weight) else fit_marginal(clone(best), table)
 
 
 def follows(marginal: BaseMarginal) -> list[BaseMarginal]:

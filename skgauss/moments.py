@@ -69,8 +69,7 @@ class Moments(NamedTuple):
     def whitening(self, *, again: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Mean, and the matrix that whitens; its rows are scaled principal axes.
 
-        Where there are fewer than 100 rows per column, the covariance is shrunk towards a
-        multiple of the identity, by the share that is likeliest for a normal over the folds.
+        The covariance is shrunk, see `shrinkage`.
 
         Parameters
         ----------
@@ -85,16 +84,25 @@ class Moments(NamedTuple):
         """
         mean, covariance = self.mean_and_covariance()
         variance, axes = linalg.eigh(covariance)
-        share = 0.0
-        if self.weight.sum() < _ROWS_PER_COLUMN * len(mean):
-            share = self._shrinkage()
+        share = self.shrinkage()
         variance = (1 - share) * variance + share * np.mean(variance)
         floor = VARIANCE_FLOOR * max(variance[-1], VARIANCE_FLOOR)
         variance = np.where(variance < floor, 1.0 if again else floor, variance)
         return mean, (axes / np.sqrt(variance)).T
 
-    def _shrinkage(self) -> float:
-        """Share of the identity whose normal is likeliest for the rows of each fold, held out."""
+    def shrinkage(self) -> float:
+        """Share of a multiple of the identity that a covariance of few rows should have.
+
+        That for which a normal is likeliest on the rows of each fold, held out; 1 where no fold can
+        tell, 0 from 100 rows per column on.
+
+        Returns
+        -------
+        share : float
+            In [0, 1].
+        """
+        if self.weight.sum() >= _ROWS_PER_COLUMN * self.total.shape[1]:
+            return 0.0
         likelihood = np.zeros(len(_SHRINKAGES))
         for k, n_rows in enumerate(self.weight):
             rest = [part.sum(axis=0) - part[k] for part in self]

@@ -24,6 +24,8 @@ class Progress:
     validation_scores : list of float
         Mean held-out log-likelihood per row of the averaged flow, in nats.
     best_score : float
+    best_iter : int
+        Iterations made when the best parameters were found; 0 is the start.
     n_stale : int
         Iterations since the score last rose by more than the tolerance.
     lowest_loss : float
@@ -51,6 +53,7 @@ class Progress:
     loss_curve: list[float] = dataclasses.field(default_factory=list)
     validation_scores: list[float] = dataclasses.field(default_factory=list)
     best_score: float = -np.inf
+    best_iter: int = 0
     n_stale: int = 0
     lowest_loss: float = np.inf
     astray: bool = False
@@ -81,6 +84,7 @@ class Progress:
         self.n_stale = 0 if score > self.best_score + tol else self.n_stale + 1
         if score > self.best_score or not (held_out or self.astray):
             self.best_score, self.best = score, np.array(average)
+            self.best_iter = len(self.loss_curve)
         if held_out and self.n_stale >= n_iter_no_change:
             self.stopped = "early_stopping"
             return False

@@ -307,10 +307,11 @@ class RBIGTransformer(BaseGaussianizer):
         marginal = MARGINALS[self.marginal]() if isinstance(self.marginal, str) else self.marginal
         if not plan.with_mixture:
             return [MapLayer(fit_marginal(clone(marginal), table))]
-        first = plan.first
-        if first is None:
-            first = what_a_mixture_follows(marginal, table, held_out)
-        layer = MapLayer(fit_marginal(follows(marginal)[first], table))
+        if plan.first is None:
+            fitted = what_a_mixture_follows(marginal, table, held_out)
+        else:
+            fitted = fit_marginal(follows(marginal)[plan.first], table)
+        layer = MapLayer(fitted)
         some, _ = table.split(MAX_MIXTURE_ROWS)
         some = spread_ties(some)
         some.forward(layer)

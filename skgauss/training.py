@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 from skgauss._compilation import jit
 from skgauss.bijections.base import Bijection, combine, partition
 from skgauss.bijections.conditioner import weight_decay_mask
+from skgauss.iteration import mean_and_error
 from skgauss.progress import Progress
 
 __all__ = [
@@ -134,6 +135,7 @@ class TrainingOptions:
     min_updates: int = MIN_UPDATES
     constant_rate: bool = False
     verbose: int = 0
+    stop_after: float = math.inf  # iterations, though the schedule is one of `max_iter`
 
 
 class _Layout(NamedTuple):
@@ -168,28 +170,29 @@ _adam = optax.chain(optax.clip_by_global_norm(_CLIP_NORM), optax.scale_by_adam()
 
 
 def _negative_log_likelihood(params, held, x, weight):
-    """Weighted sum of minus the log-densities of the rows of `x`, of shape (C, B)."""
+    """Weighted sum of minus the log-densities of the rows of `x`, of shape (C, B), and these."""
     z, log_det = combine(params, held)._forward(x)
-    log_normal = -0.5 * jnp.sum(z**2 + math.log(2 * math.pi), axis=0)
-    return -jnp.sum(jnp.where(weight > 0, weight * (log_normal + log_det), 0))
+    log_density = log_det - 0.5 * jnp.sum(z**2 + math.log(2 * math.pi), axis=0)
+    return -jnp.sum(jnp.where(weight > 0, weight * log_density, 0)), log_density
 
 
 @partial(jit, static_argnums=0)
-def _loss(layout, vector, held, x, weight):
-    return (_negative_log_likelihood(layout.unflatten(vector), held, x, weight),)
+def _log_density(layout, vector, held, x, weight):
+    return (_negative_log_likelihood(layout.unflatten(vector), held, x, weight)[1],)
 
 
 @partial(jit, static_argnums=0)
-def _loss_and_gradient(layout, vector, held, x, weight):
-    loss, gradient = jax.value_and_grad(_negative_log_likelihood)(
+def _gradient_and_log_density(layout, vector, held, x, weight):
+    (loss, log_density), gradient = jax.value_and_grad(_negative_log_likelihood, has_aux=True)(
         layout.unflatten(vector), held, x, weight
     )
-    return loss, jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
+    flat = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
+    return log_density, loss, flat
 
 
 def _scoring(n_rows):
     """What scores rows held out: few of them do not repay a compilation of their own."""
-    return _loss_and_gradient if n_rows <= _FEW else _loss
+    return _gradient_and_log_density if n_rows <= _FEW else _log_density
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -249,8 +252,8 @@ class _Trainer:
         """Make one update; return the state, and the batch's mean loss in two summands."""
         x, weight = self.batch(rows, indices)
         weight /= self.mean_weight * len(indices)
-        outputs = self.on_shards(_loss_and_gradient, state.params, x, weight)
-        losses, gradients = zip(*outputs, strict=True)
+        outputs = self.on_shards(_gradient_and_log_density, state.params, x, weight)
+        _, losses, gradients = zip(*outputs, strict=True)
         rate, averaging = self.schedule(done, share)
         state = _update(self.layout, state, gradients, rate, averaging, self.options.alpha)
         return state, losses
@@ -269,13 +272,26 @@ class _Trainer:
         self.rate, self.restart = _RATE_CUT * self.rate, done
         return TrainingState(jnp.array(best), jnp.array(best), _adam.init(best))
 
-    def score(self, vector, rows):
-        """Mean log-density per unit of weight."""
-        total, function = 0.0, _scoring(len(rows.weight))
+    def log_density(self, vector, rows):
+        """Log-density of every row, but for what the head adds."""
+        found, function = np.empty(len(rows.weight)), _scoring(len(rows.weight))
         for indices in self.batches(np.arange(len(rows.weight))):
             outputs = self.on_shards(function, vector, *self.batch(rows, indices))
-            total -= sum(float(loss) for loss, *_ in outputs)
+            in_order = np.stack([shard for shard, *_ in outputs], axis=1).ravel()
+            found[indices] = in_order[: len(indices)]
+        return found
+
+    def score(self, vector, rows):
+        """Mean log-density per unit of weight."""
+        total = rows.weight @ self.log_density(vector, rows)
         return float(total / rows.weight.sum() + rows.log_det)
+
+    def is_better(self, vector, other, rows):
+        """Whether a gain in log-density is larger than its standard error."""
+        with np.errstate(invalid="ignore"):
+            gains = self.log_density(vector, rows) - self.log_density(other, rows)
+            gain, error = mean_and_error(gains, rows.weight)
+        return not gain <= error  # nor if the other is not finite
 
 
 @contextmanager
@@ -307,7 +323,7 @@ def compiling_ahead(
     x, weight = np.zeros((n_channels, half), vector.dtype), np.zeros(half, vector.dtype)
     gradients, zero = (vector,) * N_SHARDS, np.float32(0)
     needed: dict[Any, tuple] = {
-        _loss_and_gradient: (vector, held, x, weight),
+        _gradient_and_log_density: (vector, held, x, weight),
         _scoring(n_held_out): (vector, held, x, weight),
         _update: (state, gradients, zero, zero, options.alpha),
     }
@@ -400,9 +416,9 @@ def maximize_likelihood(
     state : TrainingState
         At the end of training; carry on from here for a warm start.
     progress : Progress
-        With the best averaged parameters: by held-out likelihood where rows are held out,
-        those of the start among them, else the last finite ones. `with_parameters` puts them
-        into the flow.
+        With the best averaged parameters: by held-out likelihood where rows are held out, or
+        those of the start where the gain over them is less than its standard error; without rows
+        held out, the last finite ones. `with_parameters` puts them into the flow.
 
     Examples
     --------
@@ -441,9 +457,8 @@ def maximize_likelihood(
     ):
         trainer, order = _Trainer(flow, rows, options, pool), np.arange(len(rows.weight))
         start = progress.best
-        start_score = -np.inf if held_out is None else trainer.score(start, held_out)
         done, spent = 0, 0.0  # updates, and the share of the time
-        while len(progress.loss_curve) < options.max_iter:
+        while len(progress.loss_curve) < min(options.max_iter, options.stop_after):
             losses, n_rows = [], 0
             for indices in trainer.iteration(order, rng):
                 share = max(done / trainer.total, spent)
@@ -468,6 +483,7 @@ def maximize_likelihood(
                 state = trainer.go_back(progress.best, done)
             if not go_on:
                 break
-    if start_score > progress.best_score:
-        progress.best, progress.best_score = start, start_score
+        if held_out is not None and not trainer.is_better(progress.best, start, held_out):
+            progress.best, progress.best_iter = start, 0
+            progress.best_score = trainer.score(start, held_out)
     return state, progress

@@ -34,8 +34,28 @@ def test_auto_takes_a_mixture_of_moons_and_one_component_of_a_gaussian(n_rows):
 
 def test_auto_asks_for_rows_enough_for_two_covariances():
     X = np.random.default_rng(0).normal(size=(100, 20)) + 9 * (np.arange(100) % 2)[:, None]
-    assert not has_mixture(head_of(X))
+    assert len(head_of(X).bijections[-1].weights) == 1
     assert not has_mixture(head_of(small_table(n_features=1)))
+
+
+@pytest.mark.parametrize("kind", ["auto", "mixture"])
+def test_one_covariance_of_few_rows_is_shrunk(kind):
+    """Of 40 independent columns and 30 rows, all that is to be known is that they are normal."""
+    rng = np.random.default_rng(0)
+    X, X_new = rng.normal(size=(30, 40)), rng.normal(size=(1000, 40))
+    Z, log_det = head_forward(head_of(X, kind), X_new)
+    lost = stats.norm.logpdf(X_new).sum(axis=1) - stats.norm.logpdf(Z).sum(axis=1) - log_det
+    assert np.mean(lost) < 10
+
+
+@pytest.mark.parametrize("X", [two_moons(600, 0), small_table()], ids=["moons", "small"])
+def test_a_head_can_be_like_another(X):
+    """Fitted to the same rows, it is the same; its size is not chosen again."""
+    head = head_of(X)
+    again = head_of(X, like=head)
+    np.testing.assert_array_equal(head_forward(again, X)[0], head_forward(head, X)[0])
+    of_few = head_of(X[:100], like=head)
+    assert len(of_few.bijections[-1].weights) == len(head.bijections[-1].weights)
 
 
 @pytest.mark.parametrize("X", [two_moons(600, 0), small_table()], ids=["moons", "small"])

@@ -147,6 +147,18 @@ def test_a_start_that_training_does_not_beat_is_kept():
     assert score(spoilt, X) == pytest.approx(score(best, X), abs=1e-6)
 
 
+@pytest.mark.parametrize(("shift", "is_trained"), [(0.05, False), (1.0, True)])
+def test_a_gain_within_its_error_is_none(shift, is_trained):
+    """Rows held out that lie a little off, or far off, the start's centre."""
+    held_out = rows_of(NORMAL[:20] - NORMAL[:20].mean(axis=0) + shift)
+    progress = train(rows_of(NORMAL + shift), held_out, max_iter=30)[1]
+    start = st.norm.logpdf(held_out.take(np.arange(20))).sum(axis=1).mean()
+    assert max(progress.validation_scores) > start + 1e-4
+    assert (progress.best_iter > 0) == is_trained
+    kept = max(progress.validation_scores) if is_trained else start
+    assert progress.best_score == pytest.approx(kept)
+
+
 def test_tolerance_counts_small_gains_as_none():
     held_out = rows_of(X[:50])
     patient = train(rows_of(X), held_out, max_iter=20, n_iter_no_change=3)[1]
