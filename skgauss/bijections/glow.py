@@ -37,6 +37,8 @@ from skgauss.bijections.rotation import (
 
 __all__ = ["COUPLINGS", "MIXERS", "GlowStack", "GlowStep"]
 
+_FEW_STEPS = 2  # are compiled one after the other: sooner than as a loop
+
 MIXERS: Mapping[str, Any] = {
     "lu": Invertible1x1Conv,
     "rotation": FixedRotation,
@@ -277,7 +279,6 @@ class GlowStack(Bijection):
         return GlowStack(combine(params, held), self.n_steps)
 
     def _scan(self, x, method, *, reverse):
-        @jax.checkpoint  # to store what a gradient needs of every step costs more than it saves
         def apply(carry, step_parts):
             x, log_det = carry
             x, increment = getattr(combine(*step_parts), method)(x)
@@ -287,7 +288,10 @@ class GlowStack(Bijection):
         arrays = jax.tree.map(jnp.asarray, (params, held))
         x = x.astype(jnp.result_type(x, *jax.tree.leaves(params)))
         start = (x, jnp.zeros(x.shape[1:], x.dtype))
-        return jax.lax.scan(apply, start, arrays, reverse=reverse)[0]
+        few = self.n_steps <= _FEW_STEPS and not reverse
+        if not few:  # to store what a gradient needs of every step costs more than it saves
+            apply = jax.checkpoint(apply)
+        return jax.lax.scan(apply, start, arrays, reverse=reverse, unroll=few)[0]
 
     def _forward(self, x):
         return self._scan(x, "_forward", reverse=False)

@@ -113,8 +113,7 @@ def test_compilation_does_not_grow_with_the_number_of_steps():
         loss = jax.grad(lambda stack, x: jnp.sum(stack.transform(x)))
         return n_equations(jax.make_jaxpr(loss)(stack, jnp.zeros(3)).jaxpr)
 
-    assert size(2) > 50
-    assert size(2) == size(32)
+    assert size(2) < size(3) == size(32)  # two are not worth a loop that computes twice
 
 
 def test_steps_start_differently():
