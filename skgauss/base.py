@@ -26,6 +26,7 @@ from skgauss.diagnosis import Diagnosis, diagnose
 
 __all__ = ["BaseGaussianizer"]
 
+FIT_AGAIN_BELOW = 5_000  # rows; what those held out say is best is then fitted to all of them
 _BLOCKS_PER_TASK = 4
 
 

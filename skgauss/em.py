@@ -48,7 +48,7 @@ class Sample(NamedTuple):
     weight : array of shape (n_rows,)
     mean : array of shape (d,)
     covariance : array of shape (d, d)
-        Of few rows, shrunk, see `skgauss.moments.Moments.shrinkage`.
+        Of few rows, shrunk, see `skgauss.moments.Moments`.
 
     Examples
     --------
@@ -68,13 +68,7 @@ class Sample(NamedTuple):
     def standardised(cls, X: np.ndarray, weight: np.ndarray, loc: Any, scale: Any) -> Self:
         """Take rows of shape (n_rows, d) in units of the scales."""
         columns = np.ascontiguousarray(((X - loc) / scale).T)
-        share = weight / weight.sum()
-        mean = columns @ share
-        centred = columns - mean[:, None]
-        covariance = (centred * share) @ centred.T
-        target = np.mean(np.diag(covariance)) * np.eye(len(mean))
-        covariance += Moments.of(columns, weight).shrinkage() * (target - covariance)
-        return cls(columns, weight, mean, covariance)
+        return cls(columns, weight, *Moments.of(columns, weight).mean_and_shrunk_covariance())
 
     def first(self, n_rows: float) -> Self:
         """The first rows, of a total weight of about `n_rows`."""
@@ -294,8 +288,10 @@ def converge(mixture: Components, sample: Sample, tol: float, max_iter: int) -> 
     >>> converge(split(whole, 1), sample, 1e-3, 10).means.shape
     (2, 3)
     """
+    if len(mixture.means) == 1:
+        return mixture
     last = -math.inf
-    for _ in range(max_iter if len(mixture.means) > 1 else 0):
+    for _ in range(max_iter):
         log_likelihood, sums = expectation(mixture, sample)
         if log_likelihood - last < tol:
             break

@@ -17,7 +17,7 @@ from skgauss._validation import (
     column_label,
     numpy_generator,
 )
-from skgauss.base import BaseGaussianizer
+from skgauss.base import FIT_AGAIN_BELOW, BaseGaussianizer
 from skgauss.canonical import canonical_columns
 from skgauss.iteration import (
     BLOCK_VALUES,
@@ -28,12 +28,11 @@ from skgauss.iteration import (
     mean_and_error,
 )
 from skgauss.layers import MapLayer
-from skgauss.marginals import MARGINALS, SplineMarginal
+from skgauss.marginals import MARGINALS
 from skgauss.marginals.base import BaseMarginal
 from skgauss.mixture_head import (
     MAX_MIXTURE_ROWS,
     fit_marginal,
-    follows,
     mixture_of,
     mixture_size,
     select_mixture,
@@ -47,7 +46,6 @@ __all__ = ["RBIGTransformer"]
 
 _MAX_HELD_OUT = 10_000
 _MIN_HELD_OUT = 750  # or a quarter of the rows, if that is less
-_REFIT_BELOW = 5_000  # rows; below, the depth found is fitted again to all of them
 _MIN_ROWS_TO_SPLIT = 40
 _REGISTER = 16  # rows that a matrix product takes at a time, or a multiple of it
 
@@ -60,12 +58,11 @@ def _padded(X):
 class _Plan(NamedTuple):
     """Whether a mixture follows the marginals, and what an earlier fit found to be best.
 
-    Which marginal maps come before the mixture, its number of components, and how many layers
-    follow.
+    The marginal maps before the mixture, its number of components, and how many layers follow.
     """
 
     with_mixture: bool
-    first: int | None = None
+    marginal: BaseMarginal | None = None
     n_components: int | None = None
     depth: int | None = None
 
@@ -246,7 +243,7 @@ class RBIGTransformer(BaseGaussianizer):
         heads = {None: [False], "mixture": [True], "auto": [False, True]}[self.head]
         if not n_held_out:
             return self._iterate(Y, weight, 0, _Plan(self.head == "mixture"), seed)
-        few = weight.sum() < _REFIT_BELOW
+        few = weight.sum() < FIT_AGAIN_BELOW
         fits = []
         for with_mixture in heads:
             rows = Y.copy() if few or len(heads) > 1 else Y
@@ -258,8 +255,7 @@ class RBIGTransformer(BaseGaussianizer):
         plan = _Plan(False, depth=depth)
         if fit.trace.n_first == 2:
             marginal, mixture = (layer.map for layer in fit.layers[:2])
-            is_line = isinstance(marginal, SplineMarginal) and marginal.n_knots == 2
-            plan = _Plan(True, int(is_line), mixture_size(mixture), depth)
+            plan = _Plan(True, marginal, mixture_size(mixture), depth)
         return _Fit(self._iterate(Y, weight, 0, plan, seed).layers, fit.trace)
 
     def _n_held_out(self, weight):
@@ -307,10 +303,10 @@ class RBIGTransformer(BaseGaussianizer):
         marginal = MARGINALS[self.marginal]() if isinstance(self.marginal, str) else self.marginal
         if not plan.with_mixture:
             return [MapLayer(fit_marginal(clone(marginal), table))]
-        if plan.first is None:
+        if plan.marginal is None:
             fitted = what_a_mixture_follows(marginal, table, held_out)
         else:
-            fitted = fit_marginal(follows(marginal)[plan.first], table)
+            fitted = fit_marginal(clone(plan.marginal), table)
         layer = MapLayer(fitted)
         some, _ = table.split(MAX_MIXTURE_ROWS)
         some = spread_ties(some)

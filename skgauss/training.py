@@ -286,12 +286,11 @@ class _Trainer:
         total = rows.weight @ self.log_density(vector, rows)
         return float(total / rows.weight.sum() + rows.log_det)
 
-    def is_better(self, vector, other, rows):
-        """Whether a gain in log-density is larger than its standard error."""
-        with np.errstate(invalid="ignore"):
+    def gain(self, vector, other, rows):
+        """Mean gain in log-density of one vector over another, and its standard error."""
+        with np.errstate(invalid="ignore"):  # where the other is not finite
             gains = self.log_density(vector, rows) - self.log_density(other, rows)
-            gain, error = mean_and_error(gains, rows.weight)
-        return not gain <= error  # nor if the other is not finite
+            return mean_and_error(gains, rows.weight)
 
 
 @contextmanager
@@ -483,7 +482,9 @@ def maximize_likelihood(
                 state = trainer.go_back(progress.best, done)
             if not go_on:
                 break
-        if held_out is not None and not trainer.is_better(progress.best, start, held_out):
-            progress.best, progress.best_iter = start, 0
-            progress.best_score = trainer.score(start, held_out)
+        if held_out is not None:
+            gain, error = trainer.gain(progress.best, start, held_out)
+            if gain <= error:
+                progress.best, progress.best_iter = start, 0
+                progress.best_score = trainer.score(start, held_out)
     return state, progress

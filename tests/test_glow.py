@@ -74,7 +74,7 @@ def test_few_rows_are_all_learned_from_in_the_end(monkeypatch):
         X, new = np.split(two_moons(2120, seed=seed), [120])
         scores, records = [], []
         for limit in (0, 5_000):
-            monkeypatch.setattr(skgauss.glow, "_FITTED_AGAIN", limit)
+            monkeypatch.setattr(skgauss.glow, "FIT_AGAIN_BELOW", limit)
             model = glow(head="auto", validation_fraction=0.2).fit(X)
             scores.append(model.score(new))
             records.append(model.validation_scores_)

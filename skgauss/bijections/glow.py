@@ -149,8 +149,7 @@ class GlowStep(Bijection):
         step = dataclasses.replace(self, actnorm=ActNorm._from_positions(x, weight))
         if isinstance(self.mixer, FixedRotation):
             normalised, _ = step.actnorm._forward(x)
-            mixer = FixedRotation._from_positions(normalised, weight)
-            step = dataclasses.replace(step, mixer=mixer)
+            step = dataclasses.replace(step, mixer=self.mixer._turned_to(normalised, weight))
         return step
 
 
@@ -236,7 +235,7 @@ class GlowStack(Bijection):
         """Initialise every step from the activations that reach it.
 
         Every ActNorm standardises them, and every `FixedRotation` turns to their principal
-        axes.
+        axes, or stays as random as it is where they have none.
 
         Parameters
         ----------

@@ -26,6 +26,16 @@ class _Orthogonal(Bijection):
         return jnp.tensordot(self.matrix.T, z, 1), no_log_det(z)
 
 
+def _principal_axes(x, weight):
+    """Variances, increasing, and axes, as rows in the opposite order, of `x`: (C, *positions)."""
+    columns, weight = x.reshape(len(x), -1), weight.reshape(-1) / jnp.sum(weight)
+    centred = columns - (columns @ weight)[:, None]
+    variance, axes = jnp.linalg.eigh((centred * weight) @ centred.T)
+    axes = axes.T[::-1]
+    leading = jnp.take_along_axis(axes, jnp.argmax(jnp.abs(axes), 1)[:, None], 1)
+    return variance, axes * jnp.sign(leading)
+
+
 @register
 class FixedRotation(_Orthogonal):
     """Orthogonal map that is not trained, ``z = Q x``.
@@ -90,12 +100,14 @@ class FixedRotation(_Orthogonal):
     @classmethod
     def _from_positions(cls, x: Array, weight: Array) -> FixedRotation:
         """Principal axes of `x` of shape (C, *positions) under weights of the positions."""
-        columns, weight = x.reshape(len(x), -1), weight.reshape(-1) / jnp.sum(weight)
-        centred = columns - (columns @ weight)[:, None]
-        _, axes = jnp.linalg.eigh((centred * weight) @ centred.T)
-        axes = axes.T[::-1]
-        leading = jnp.take_along_axis(axes, jnp.argmax(jnp.abs(axes), 1)[:, None], 1)
-        return cls(axes * jnp.sign(leading))
+        return cls(_principal_axes(x, weight)[1])
+
+    def _turned_to(self, x: Array, weight: Array) -> FixedRotation:
+        """To the principal axes, or this rotation where `x` is white and has none."""
+        variance, axes = _principal_axes(x, weight)
+        rounding = jnp.sqrt(jnp.finfo(x.dtype).eps) * variance[-1]
+        is_white = variance[-1] - variance[0] <= rounding
+        return FixedRotation(jnp.where(is_white, self.rotation, axes))
 
     @property
     def matrix(self) -> Array:
