@@ -48,7 +48,7 @@ class Sample(NamedTuple):
     weight : array of shape (n_rows,)
     mean : array of shape (d,)
     covariance : array of shape (d, d)
-        Of few rows, shrunk, see `skgauss.moments.Moments`.
+        Of few rows, shrunk, see `skgauss.moments.Moments.shrinkage`.
 
     Examples
     --------
@@ -68,7 +68,13 @@ class Sample(NamedTuple):
     def standardised(cls, X: np.ndarray, weight: np.ndarray, loc: Any, scale: Any) -> Self:
         """Take rows of shape (n_rows, d) in units of the scales."""
         columns = np.ascontiguousarray(((X - loc) / scale).T)
-        return cls(columns, weight, *Moments.of(columns, weight).mean_and_shrunk_covariance())
+        share = weight / weight.sum()
+        mean = columns @ share
+        centred = columns - mean[:, None]  # moments about 0 would lose the digits of heavy tails
+        covariance = (centred * share) @ centred.T
+        target = np.mean(np.diag(covariance)) * np.eye(len(mean))
+        covariance += Moments.of(columns, weight).shrinkage() * (target - covariance)
+        return cls(columns, weight, mean, covariance)
 
     def first(self, n_rows: float) -> Self:
         """The first rows, of a total weight of about `n_rows`."""

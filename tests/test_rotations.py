@@ -227,7 +227,7 @@ def test_shrinkage_helps_on_new_rows(n_rows, n_features, monkeypatch):
         X, new = truth.rvs(n_rows, seed), truth.rvs(2000, 100 + seed)
         shrunk = held_out_likelihood(moments(X).whitening(), new)
         with monkeypatch.context() as patch:
-            patch.setattr(Moments, "_shrinkage", lambda self: 0.0)
+            patch.setattr(Moments, "shrinkage", lambda self: 0.0)
             plain = held_out_likelihood(moments(X).whitening(), new)
         gains.append(shrunk - plain)
         against_peer.append(shrunk - LedoitWolf().fit(X).score(new))
@@ -238,7 +238,7 @@ def test_shrinkage_helps_on_new_rows(n_rows, n_features, monkeypatch):
 def test_share_is_the_likeliest_over_the_folds():
     """Beside the loop: a normal fitted without each fold, scored on it."""
     X = np.random.default_rng(0).normal(size=(40, 8)) @ np.triu(np.ones((8, 8)))
-    share = moments(X)._shrinkage()
+    share = moments(X).shrinkage()
     folds = np.array_split(np.arange(40), 5)
 
     def score(alpha):
