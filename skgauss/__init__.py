@@ -5,6 +5,7 @@ The public names are imported when first used: ``import skgauss`` does not impor
 
 from __future__ import annotations
 
+import gc
 import importlib
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,22 @@ __all__ = [
 ]
 
 
+def _import(module):
+    """Import a module and what it needs, in which no garbage is worth a search."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def __getattr__(name: str):
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return getattr(_import(_HOMES[name]), name)
     if name in _MODULES:
-        return importlib.import_module(f"skgauss.{name}")
+        return _import(f"skgauss.{name}")
     raise AttributeError(f"module 'skgauss' has no attribute {name!r}")
 
 

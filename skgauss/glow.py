@@ -40,7 +40,6 @@ from skgauss.rows import (
     noise_scale,
     pad_rows,
     split_rows,
-    standard_rows,
 )
 from skgauss.training import (
     MIN_UPDATES,
@@ -399,8 +398,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         self.training_noise_ = noise_scale(Z, weight[sample], rng)
         Z = Z + self.training_noise_ * rng.standard_normal(Z.shape)
         with jax.enable_x64(True):  # a rotation fitted in float32 would not be one in float64
-            rows = standard_rows(X.shape[1]) if has_mixture(head) else pad_rows(Z, weight[sample])
-            stack = GlowStack.from_data(rng, *rows, **self._steps(config))
+            if has_mixture(head):
+                stack = GlowStack.init(rng, X.shape[1], **self._steps(config))
+            else:
+                rows = pad_rows(Z, weight[sample])
+                stack = GlowStack.from_data(rng, *rows, **self._steps(config))
         self.flow_ = Chain((head, stack.astype(np.float64)))
 
     def _steps(self, config):

@@ -23,7 +23,6 @@ import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from skgauss._threads import Threads
 from skgauss.em import Components, Sample, converge, expectation, split, standardisation
@@ -101,7 +100,7 @@ class _Climb:
 
     def __init__(self, sample, numbers, rungs, n_jobs):
         self._rungs = rungs
-        self._parallel = Parallel(n_jobs=n_jobs, require="sharedmem")
+        self._threads = Threads(n_jobs)
         self._samples = [sample.turned(i / numbers.stop) for i in numbers]
         generators = [np.random.default_rng(i) if i else None for i in numbers]
         pairs = zip(self._samples, generators, strict=True)
@@ -109,7 +108,7 @@ class _Climb:
 
     def next_rung(self) -> list[Components]:
         """The mixtures with the next number of components."""
-        return self._parallel(delayed(next)(ladder) for ladder in self._ladders)
+        return self._threads.map(next, self._ladders)
 
     def scored(self, held_out) -> Iterator[tuple[list[Components], float]]:
         """The rungs, and the mean log-likelihood of rows held out under the mean density."""
@@ -126,15 +125,13 @@ class _Climb:
 
     def converged(self, mixtures, tol, max_iter) -> list[Components]:
         """The same mixtures, fitted further and to more rows."""
-        return self._parallel(
-            delayed(converge)(
-                mixture,
-                _enough(sample, len(mixture.means), _LAST_ROWS_PER_PARAMETER),
-                tol,
-                max_iter,
-            )
-            for mixture, sample in zip(mixtures, self._samples, strict=True)
-        )
+
+        def further(pair):
+            mixture, sample = pair
+            rows = _enough(sample, len(mixture.means), _LAST_ROWS_PER_PARAMETER)
+            return converge(mixture, rows, tol, max_iter)
+
+        return self._threads.map(further, zip(mixtures, self._samples, strict=True))
 
 
 def _mean(mixtures):

@@ -16,7 +16,6 @@ __all__ = [
     "noise_scale",
     "pad_rows",
     "split_rows",
-    "standard_rows",
 ]
 
 FULL_BATCH = 512  # rows; below, one batch holds the table
@@ -189,29 +188,6 @@ def pad_rows(Z: np.ndarray, weight: np.ndarray):
     size = FULL_BATCH if len(Z) <= FULL_BATCH else INIT_ROWS
     missing = size - len(Z)
     return np.pad(Z, ((0, missing), (0, 0))), np.pad(weight, (0, missing))
-
-
-def standard_rows(n_features: int) -> tuple[np.ndarray, np.ndarray]:
-    """Few rows with the moments of independent standard normals, whatever way they are turned.
-
-    Parameters
-    ----------
-    n_features : int
-
-    Returns
-    -------
-    Z : array of shape (2 n_features, n_features)
-    weight : array of shape (2 n_features,)
-
-    Examples
-    --------
-    >>> from skgauss.rows import standard_rows
-    >>> Z, weight = standard_rows(3)
-    >>> (Z.T @ Z / len(Z)).round(6).tolist()
-    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-    """
-    axes = np.sqrt(n_features) * np.eye(n_features)
-    return np.concatenate([axes, -axes]), np.ones(2 * n_features)
 
 
 class Table:

@@ -169,6 +169,12 @@ class _Layout(NamedTuple):
 _adam = optax.chain(optax.clip_by_global_norm(_CLIP_NORM), optax.scale_by_adam())
 
 
+def _adam_start(params):
+    """State of the optimiser at the start: zeros, for which nothing has to be compiled."""
+    shapes = jax.eval_shape(_adam.init, params)
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+
+
 def _negative_log_likelihood(params, held, x, weight):
     """Weighted sum of minus the log-densities of the rows of `x`, of shape (C, B), and these."""
     z, log_det = combine(params, held)._forward(x)
@@ -270,7 +276,7 @@ class _Trainer:
     def go_back(self, best, done):
         """The state from which training goes on, more slowly, after it went astray."""
         self.rate, self.restart = _RATE_CUT * self.rate, done
-        return TrainingState(jnp.array(best), jnp.array(best), _adam.init(best))
+        return TrainingState(jnp.array(best), jnp.array(best), _adam_start(best))
 
     def log_density(self, vector, rows):
         """Log-density of every row, but for what the head adds."""
@@ -351,7 +357,7 @@ def start_state(flow: Bijection, dtype: Any = np.float32) -> TrainingState:
     leaves = jax.tree.leaves(flow)
     params = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(dtype)
     with jax.enable_x64(np.dtype(dtype) == np.float64):
-        return TrainingState(params, params.copy(), _adam.init(params))
+        return TrainingState(params, params.copy(), _adam_start(params))
 
 
 def with_parameters(flow: Bijection, vector: np.ndarray) -> Bijection:

@@ -79,9 +79,9 @@ def test_import_touches_nothing_global():
         jax=repr(sorted(jax.config.values.items(), key=str)), environment=dict(os.environ),
         warnings=repr(warnings.filters), random=repr(random.getstate()),
         numpy_random=repr(np.random.get_state()), errstate=np.geterr(), hook=repr(sys.excepthook),
-        sklearn=sklearn.get_config())"""
+        sklearn=sklearn.get_config(), collecting=gc.isenabled())"""
     changed = _run(f"""
-import json, os, random, sys, warnings
+import gc, json, os, random, sys, warnings
 import jax, numpy as np, optax, scipy.stats, sklearn, sklearn.covariance, joblib, tqdm.auto
 before = {state}
 import skgauss, skgauss.marginals, skgauss.bijections, skgauss.exceptions
