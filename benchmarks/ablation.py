@@ -33,6 +33,7 @@ FIXED = (
     ("mixer", "rotation"),
     ("mixer", "permutation"),
     ("coupling", "affine"),
+    ("coupling", "spline"),
     ("coupling", "mixture"),
     ("n_bins", 4),
     ("n_bins", 16),
@@ -43,7 +44,7 @@ FIXED = (
 
 def variants(n_rows: int) -> list[tuple[str, object]]:
     """Parameter and value of every variant of the default for so many rows."""
-    rung = dataclasses.asdict(configuration(n_rows))
+    rung = dataclasses.asdict(configuration(n_rows, behind_mixture=True))
     halved_and_doubled = [
         (name, type(rung[name])(factor * rung[name]))
         for name in ("n_steps", "learning_rate_init", "batch_size")

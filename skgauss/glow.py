@@ -84,8 +84,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     mixer : {"lu", "rotation", "householder", "cayley", "permutation"}, default="lu"
         How a step mixes the columns: trainable linear map, principal axes, trainable
         reflections, trainable rotation, random permutation.
-    coupling : {"spline", "affine", "mixture"}, default="spline"
-        How a step transforms one half of the columns.
+    coupling : {"auto", "spline", "affine", "mixture"}, default="auto"
+        How a step transforms one half of the columns. "auto" takes splines, or, behind a mixture
+        that fewer than 100,000 rows were fitted to, affine maps: they are soon trained, and what
+        such a mixture leaves is not worth more.
     head : {"auto", "affine", "spline", "mixture"}, default="auto"
         The fitted map that the steps start from: robust standardisation ("affine"), a monotone
         spline per column with proper tails ("spline"), or these, or straight lines, followed by
@@ -178,9 +180,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
 
     {ladder}
 
-    A column is Gaussianized, not only scaled, by the head; training runs in the coordinates
-    behind it. A table of at most 512 rows is trained on in one batch, where a row of weight k
-    is exactly k rows; beyond, weights are frequencies in expectation.
+    The couplings are those behind a mixture. A column is Gaussianized, not only scaled, by the
+    head; training runs in the coordinates behind it. A table of at most 512 rows is trained on in
+    one batch, where a row of weight k is exactly k rows; beyond, weights are frequencies in
+    expectation.
 
     References
     ----------
@@ -205,7 +208,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     _parameter_constraints: ClassVar[dict] = {
         "n_steps": [Interval(Integral, 1, None, closed="left"), _AUTO],
         "mixer": [StrOptions(set(MIXERS))],
-        "coupling": [StrOptions(set(COUPLINGS))],
+        "coupling": [StrOptions(set(COUPLINGS)), _AUTO],
         "head": [StrOptions({"auto", "affine", "spline", "mixture"})],
         "hidden_layer_sizes": ["array-like", _AUTO],
         "n_bins": [Interval(Integral, 2, 64, closed="both")],
@@ -232,7 +235,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         *,
         n_steps="auto",
         mixer="lu",
-        coupling="spline",
+        coupling="auto",
         head="auto",
         hidden_layer_sizes="auto",
         n_bins=8,
@@ -310,11 +313,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         """Prepare the rows, start the flow unless it goes on, and train it."""
         started, rng = time.monotonic(), numpy_generator(self.random_state)
         X, weight = canonical_rows(X, sample_weight)
-        config = self._configuration(float(weight.sum()))
         split = self.early_stopping and not one_pass
         train, held_out = split_rows(len(X), self.validation_fraction if split else 0.0, rng)
         names = [column_label(self, j) for j in range(X.shape[1])]
         table = Table(X, weight, noise_width(X, names, dequantize=self.dequantize), rng)
+        config = self._configuration(table, len(train))
         self._note_range(X, widen=carry_on)
         if carry_on:
             self._check_unchanged(config)
@@ -359,14 +362,15 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             follow and follow(head, stack),
         )
 
-    def _configuration(self, n_rows):
-        """What "auto" means for so many rows, where the parameters leave it open."""
-        auto = configuration(n_rows, timed=self.max_time is not None)
-        given = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(Configuration)
-            if not isinstance(getattr(self, field.name), str)
-        }
+    def _configuration(self, table, n_train):
+        """What "auto" means for such a table, where the parameters leave it open."""
+        auto = configuration(
+            float(table.weight.sum()),
+            behind_mixture=self._head_kind(table, n_train) in ("auto", "mixture"),
+            timed=self.max_time is not None,
+        )
+        parameters = {f.name: getattr(self, f.name) for f in dataclasses.fields(Configuration)}
+        given = {k: v for k, v in parameters.items() if not (isinstance(v, str) and v == "auto")}
         config = dataclasses.replace(auto, **given)
         sizes = tuple(config.hidden_layer_sizes)
         if not all(isinstance(size, Integral) and size > 0 for size in sizes):
@@ -378,8 +382,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
 
     def _start(self, table, train, held_out, config, rng, like=None):
         """Fit the head, and initialise the steps from the data behind it."""
-        is_large = len(train) > MAX_MIXTURE_ROWS or not table.is_cached(len(table.X))
-        kind = "spline" if self.head == "auto" and is_large else self.head
+        kind = self._head_kind(table, len(train))
         if len(train) > MAX_MIXTURE_ROWS:
             train = np.sort(rng.choice(train, MAX_MIXTURE_ROWS, replace=False))
         X, weight = table.load(train), table.weight[train]
@@ -405,15 +408,21 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
                 stack = GlowStack.from_data(rng, *rows, **self._steps(config))
         self.flow_ = Chain((head, stack.astype(np.float64)))
 
+    def _head_kind(self, table, n_train):
+        """The head to fit; "auto" where it is left to the rows what a mixture is like."""
+        n_rows, n_features = table.X.shape
+        is_large = n_train > MAX_MIXTURE_ROWS or not table.is_cached(n_rows)
+        return "spline" if self.head == "auto" and (is_large or n_features == 1) else self.head
+
     def _steps(self, config):
         """What the steps are made of."""
         kwargs = {"hidden_layer_sizes": config.hidden_layer_sizes}
-        if self.coupling != "affine":
-            kwargs["n_bins" if self.coupling == "spline" else "n_components"] = self.n_bins
+        if config.coupling != "affine":
+            kwargs["n_bins" if config.coupling == "spline" else "n_components"] = self.n_bins
         return {
             "n_steps": config.n_steps,
             "mixer": self.mixer,
-            "coupling": self.coupling,
+            "coupling": config.coupling,
             "coupling_kwargs": kwargs,
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 __all__ = ["LADDER", "Configuration", "configuration", "ladder_table"]
 
@@ -21,6 +22,7 @@ class Configuration:
     """
 
     n_steps: int
+    coupling: str  # behind a mixture
     hidden_layer_sizes: tuple[int, ...]
     alpha: float
     learning_rate_init: float
@@ -30,23 +32,28 @@ class Configuration:
 
 
 LADDER = (
-    (100, Configuration(2, (16,), 1e-1, 5e-3, 512, 20, 10)),
-    (500, Configuration(2, (16,), 1e-1, 5e-3, 512, 30, 10)),
-    (2_000, Configuration(4, (32,), 1e-1, 1e-2, 512, 40, 10)),
-    (20_000, Configuration(8, (64, 64), 1e-1, 2e-2, 512, 60, 15)),
-    (40_000, Configuration(8, (64, 64), 5e-2, 2e-2, 512, 80, 15)),
-    (100_000, Configuration(8, (64, 64), 1e-1, 2e-2, 512, 40, 15)),
-    (300_000, Configuration(8, (64, 64), 1e-2, 2e-2, 512, 40, 15)),
-    (float("inf"), Configuration(8, (64, 64), 1e-2, 5e-3, 512, 40, 15)),
+    (100, Configuration(2, "affine", (16,), 1e-1, 5e-3, 512, 20, 10)),
+    (500, Configuration(2, "affine", (16,), 1e-1, 5e-3, 512, 30, 10)),
+    (2_000, Configuration(4, "affine", (32,), 1e-1, 1e-2, 512, 40, 10)),
+    (20_000, Configuration(8, "affine", (64, 64), 1e-1, 2e-2, 512, 60, 15)),
+    (40_000, Configuration(8, "affine", (64, 64), 5e-2, 2e-2, 512, 80, 15)),
+    (100_000, Configuration(8, "affine", (64, 64), 1e-1, 2e-2, 512, 40, 15)),
+    (300_000, Configuration(8, "spline", (64, 64), 1e-2, 2e-2, 512, 40, 15)),
+    (float("inf"), Configuration(8, "spline", (64, 64), 1e-2, 5e-3, 512, 40, 15)),
 )
 
 
-def configuration(n_rows: float, *, timed: bool = False) -> Configuration:
+def configuration(
+    n_rows: float, *, behind_mixture: bool = False, timed: bool = False
+) -> Configuration:
     """Return the configuration for a table of `n_rows` rows (the sum of their weights).
 
     Parameters
     ----------
     n_rows : float
+    behind_mixture : bool, default=False
+        Whether the head ends in a mixture, which leaves little for splines to bend. Behind the
+        maps of single columns, couplings are splines on every rung.
     timed : bool, default=False
         Whether the user said how long training should take. On the last rung, where rows are
         too many to be overfitted soon, time alone then ends it.
@@ -62,9 +69,10 @@ def configuration(n_rows: float, *, timed: bool = False) -> Configuration:
     (2, 8)
     """
     rung = next(rung for limit, rung in LADDER if n_rows < limit)
+    changes: dict[str, Any] = {} if behind_mixture else {"coupling": "spline"}
     if timed and rung is LADDER[-1][1]:
-        return dataclasses.replace(rung, max_iter=math.inf, n_iter_no_change=math.inf)
-    return rung
+        changes |= {"max_iter": math.inf, "n_iter_no_change": math.inf}
+    return dataclasses.replace(rung, **changes)
 
 
 def ladder_table(indent: int = 4) -> str:
