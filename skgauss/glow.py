@@ -27,7 +27,7 @@ from skgauss._validation import (
     with_callbacks,
 )
 from skgauss.base import FIT_AGAIN_BELOW, BaseGaussianizer
-from skgauss.bijections import Chain, GlowStack, combine, partition
+from skgauss.bijections import ActNorm, Chain, GlowStack, combine, partition
 from skgauss.bijections.glow import COUPLINGS, MIXERS
 from skgauss.head import fit_head, has_mixture, head_forward, head_inverse
 from skgauss.ladder import Configuration, configuration, ladder_table
@@ -402,7 +402,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Z = Z + self.training_noise_ * rng.standard_normal(Z.shape)
         with jax.enable_x64(True):  # a rotation fitted in float32 would not be one in float64
             if has_mixture(head):
-                stack = GlowStack.init(rng, X.shape[1], **self._steps(config))
+                identity = ActNorm.identity(X.shape[1])
+                stack = GlowStack.init(rng, X.shape[1], actnorm=identity, **self._steps(config))
             else:
                 rows = pad_rows(Z, weight[sample])
                 stack = GlowStack.from_data(rng, *rows, **self._steps(config))

@@ -14,7 +14,7 @@ from sklearn.base import clone
 import skgauss.glow
 from skgauss import GlowGaussianizer
 from skgauss.exceptions import TiedColumnWarning
-from skgauss.head import has_mixture
+from skgauss.head import has_mixture, head_forward
 from skgauss.ladder import LADDER, configuration
 from tests.estimators import fitted, glow, small_table, table, two_moons
 
@@ -284,6 +284,15 @@ def test_float64_trains_in_float64():
     other = clone(model).set_params(dtype="float32").fit(table("small"))
     assert other.optimizer_state_[0].dtype == np.float32
     assert other.score(table("small")) == pytest.approx(model.score(table("small")), abs=0.05)
+
+
+@pytest.mark.parametrize("coupling", ["affine", "spline"])
+def test_behind_a_mixture_training_starts_at_the_density_of_the_head(coupling):
+    model = glow(head="mixture", coupling=coupling, max_iter=1, learning_rate_init=1e-12)
+    X = two_moons(300, seed=0)
+    Z, log_det = head_forward(model.fit(X).flow_.bijections[0], X)
+    expected = log_det + stats.norm.logpdf(Z).sum(axis=1)
+    np.testing.assert_allclose(model.score_samples(X), expected, atol=1e-5)
 
 
 def test_ladder_covers_every_size_and_is_documented():

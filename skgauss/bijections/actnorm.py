@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,6 +61,21 @@ class ActNorm(Bijection):
         layer : ActNorm
         """
         return cls(on_device(np.zeros(n_channels)), on_device(np.zeros(n_channels)))
+
+    @classmethod
+    def identity(cls, n_channels: int) -> ActNorm:
+        """Start at location 0 and scale 1, for channels that are standardised already.
+
+        Parameters
+        ----------
+        n_channels : int
+
+        Returns
+        -------
+        layer : ActNorm
+        """
+        log_scale = math.log(math.expm1(1 - _FLOOR))
+        return cls(on_device(np.zeros(n_channels)), on_device(np.full(n_channels, log_scale)))
 
     @classmethod
     def from_data(cls, batch: Array, sample_weight: Array | None = None) -> ActNorm:

@@ -101,16 +101,19 @@ class GlowStep(Bijection):
         key: Array,
         n_channels: int,
         *,
+        actnorm: ActNorm | None = None,
         mixer: str = "lu",
         coupling: str = "spline",
         coupling_kwargs: Mapping[str, Any] | None = None,
     ) -> GlowStep:
-        """Start with an ActNorm that has seen no data.
+        """Start without data.
 
         Parameters
         ----------
         key : JAX random key
         n_channels : int
+        actnorm : ActNorm, default=None
+            None means ``ActNorm.init``.
         mixer : {"lu", "rotation", "householder", "cayley", "permutation"}, default="lu"
         coupling : {"spline", "affine", "mixture"}, default="spline"
         coupling_kwargs : mapping, default=None
@@ -127,7 +130,7 @@ class GlowStep(Bijection):
         """
         rng = generator(key)
         return cls(
-            ActNorm.init(n_channels),
+            actnorm or ActNorm.init(n_channels),
             _lookup(MIXERS, mixer, "mixer").init(rng, n_channels),
             _lookup(COUPLINGS, coupling, "coupling").init(
                 rng, n_channels, **(coupling_kwargs or {})

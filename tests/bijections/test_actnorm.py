@@ -21,6 +21,12 @@ def test_default_scale_is_that_of_the_seed():
     assert float(log_det) == pytest.approx(-4 * np.log(0.693157), rel=1e-5)
 
 
+def test_identity_changes_nothing():
+    z, log_det = ActNorm.identity(4).transform_and_log_det(jnp.arange(4.0))
+    np.testing.assert_allclose(z, np.arange(4.0), rtol=1e-6)
+    assert float(log_det) == pytest.approx(0, abs=1e-6)
+
+
 def test_from_data_standardises_the_batch():
     z = np.asarray(jax.vmap(ActNorm.from_data(BATCH).transform)(BATCH))
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-4)
