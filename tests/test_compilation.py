@@ -69,7 +69,7 @@ def test_partial_fit_compiles_nothing_more(model, compiled):
 def test_a_rung_of_the_default_compiles_once(compiled):
     """The default configuration, two sizes of the same rung."""
     first = LADDER[0][0]
-    model = GlowGaussianizer(max_iter=1, random_state=0, n_bins=3)
+    model = GlowGaussianizer(max_iter=1, random_state=0, hidden_layer_sizes=(17,))
     model.fit(small_table(first + 10))
     assert compiled
     compiled.clear()
