@@ -327,10 +327,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
                 ahead = self._compiling_ahead(X.shape[1], config, len(held_out))
             with ahead, one_blas_thread():  # or the threads that fit the head wait for each other
                 self._start(table, train, held_out, config, rng)
+        rows, judges = self._behind_head(table, train, held_out)  # before the clock is read
         options = self._options(config, one_pass, time.monotonic() - started)
         follow = partial(self._callback, X=X, max_iter=options.max_iter)
         seed = rng.integers(2**63)
-        state, progress = self._train(table, train, held_out, options, rng, carry_on, follow)
+        state, progress = self._train(rows, judges, options, rng, carry_on, follow)
         is_few = len(held_out) and not carry_on and weight.sum() < FIT_AGAIN_BELOW
         # In a quarter of the time, time has not kept the mixture from its size, nor does this.
         in_time = self.max_time is None or time.monotonic() - started < self.max_time / 4
@@ -341,26 +342,27 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
 
     def _learn_all(self, table, config, options, n_iter, rng):
         """Start the flow again, and train it for so many iterations, on all rows."""
-        rows, nothing = np.split(np.arange(len(table.X)), [len(table.X)])
+        train, nothing = np.split(np.arange(len(table.X)), [len(table.X)])
         table = Table(table.X, table.weight, table.width, rng)
         with one_blas_thread():
-            self._start(table, rows, nothing, config, rng, like=self._parts()[0])
+            self._start(table, train, nothing, config, rng, like=self._parts()[0])
         options = dataclasses.replace(options, stop_after=n_iter)
-        state, progress = self._train(table, rows, nothing, options, rng)
+        rows, judges = self._behind_head(table, train, nothing)
+        state, progress = self._train(rows, judges, options, rng)
         return state, progress.best
 
-    def _train(self, table, rows, held_out, options, rng, carry_on=False, follow=None):
-        """Train the steps behind the head on some rows; what training carries on from, and gave."""
+    def _behind_head(self, table, train, held_out):
+        """Rows to train on, and those held out to judge by if there are any, behind the head."""
+        head, _ = self._parts()
+        judges = table.rows(held_out, head) if len(held_out) else None
+        return table.rows(train, head, self.training_noise_), judges
+
+    def _train(self, rows, judges, options, rng, carry_on=False, follow=None):
+        """Train the steps behind the head; what training carries on from, and what it gave."""
         head, stack = self._parts()
-        return maximize_likelihood(
-            stack,
-            self._state(carry_on, stack),
-            table.rows(rows, head, self.training_noise_),
-            table.rows(held_out, head) if len(held_out) else None,
-            options,
-            rng,
-            follow and follow(head, stack),
-        )
+        state = self._state(carry_on, stack)
+        follow = follow and follow(head, stack)
+        return maximize_likelihood(stack, state, rows, judges, options, rng, follow)
 
     def _configuration(self, table, n_train):
         """What "auto" means for such a table, where the parameters leave it open."""

@@ -16,6 +16,8 @@ from skgauss import GlowGaussianizer
 from skgauss.exceptions import TiedColumnWarning
 from skgauss.head import has_mixture, head_forward
 from skgauss.ladder import LADDER, configuration
+from skgauss.rows import Table
+from skgauss.training import maximize_likelihood
 from tests.estimators import fitted, glow, small_table, table, two_moons
 
 
@@ -104,6 +106,23 @@ def test_max_time_ends_training_with_what_there_is():
     assert time.monotonic() - start < 30
     assert 1 <= model.n_iter_ < 100_000
     assert np.isfinite(model.score(small_table(150)))
+
+
+def test_the_map_of_the_rows_is_taken_off_the_time(monkeypatch):
+    left, rows = [], Table.rows
+
+    def slow_rows(*args):
+        time.sleep(0.2)
+        return rows(*args)
+
+    def noted(*args):
+        left.append(args[4].max_time)
+        return maximize_likelihood(*args)
+
+    monkeypatch.setattr(Table, "rows", slow_rows)
+    monkeypatch.setattr(skgauss.glow, "maximize_likelihood", noted)
+    glow(max_time=10.0).fit(small_table(150))
+    assert left[0] < 10.0 - 2 * 0.2  # rows to train on, and rows held out
 
 
 def test_verbose_shows_progress(capsys):
