@@ -32,12 +32,12 @@ from skgauss.bijections.glow import COUPLINGS, MIXERS
 from skgauss.head import fit_head, has_mixture, head_forward, head_inverse
 from skgauss.ladder import Configuration, configuration, ladder_table
 from skgauss.mixture_head import MAX_MIXTURE_ROWS
+from skgauss.noise import noise_scale
 from skgauss.resolution import noise_width
 from skgauss.rows import (
     INIT_ROWS,
     Table,
     canonical_rows,
-    noise_scale,
     pad_rows,
     split_rows,
 )
@@ -88,16 +88,20 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         How a step transforms one half of the columns. "auto" takes splines, or, behind a mixture
         that fewer than 100,000 rows were fitted to, affine maps: they are soon trained, and what
         such a mixture leaves is not worth more.
-    head : {"auto", "affine", "spline", "mixture"}, default="auto"
+    head : {"auto", "affine", "spline", "mixture", "warped"}, default="auto"
         The fitted map that the steps start from: robust standardisation ("affine"), a monotone
         spline per column with proper tails ("spline"), or these, or straight lines, followed by
         the map of a Gaussian mixture, the mean of four (fewer where `max_time` leaves no time for
-        them) with up to 256 components each ("mixture"). "auto" takes the mixture, of as many
-        components as rows held out want, or of one where rows are few, up to 300,000 training rows:
-        it is far likelier where columns depend on each other, but more rows teach the steps as
-        much. Behind it, every ActNorm starts as the identity: rows that a mixture was fitted to
-        look more normal than others. It evaluates some 9,000 rows of 10 columns per second and
-        core at its largest; "spline" evaluates the more rows.
+        them) with up to 256 components each ("mixture"), or straight lines, eight steps of
+        permutations and spline couplings, trained before all others, and the map of a mixture of
+        what these make of the rows ("warped"). "auto" takes a mixture, of as many components as
+        rows held out want, or of one where rows are few, up to 300,000 training rows: it is far
+        likelier where columns depend on each other, but more rows teach the steps as much. From
+        5,000 training rows on, if `max_time` is not below 125, it also fits the warped one, and
+        keeps what is likelier on rows held out. Behind a mixture, every ActNorm starts as the
+        identity: rows that a mixture was fitted to look more normal than others. It evaluates some
+        9,000 rows of 10 columns per second and core at its largest; "spline" evaluates the more
+        rows.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the networks in the couplings.
     n_bins : int, default=8
@@ -209,7 +213,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         "n_steps": [Interval(Integral, 1, None, closed="left"), _AUTO],
         "mixer": [StrOptions(set(MIXERS))],
         "coupling": [StrOptions(set(COUPLINGS)), _AUTO],
-        "head": [StrOptions({"auto", "affine", "spline", "mixture"})],
+        "head": [StrOptions({"auto", "affine", "spline", "mixture", "warped"})],
         "hidden_layer_sizes": ["array-like", _AUTO],
         "n_bins": [Interval(Integral, 2, 64, closed="both")],
         "max_iter": [Interval(Integral, 1, None, closed="left"), _AUTO],
@@ -368,7 +372,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         """What "auto" means for such a table, where the parameters leave it open."""
         auto = configuration(
             float(table.weight.sum()),
-            behind_mixture=self._head_kind(table, n_train) in ("auto", "mixture"),
+            behind_mixture=self._head_kind(table, n_train) in ("auto", "mixture", "warped"),
             timed=self.max_time is not None,
         )
         parameters = {f.name: getattr(self, f.name) for f in dataclasses.fields(Configuration)}
@@ -397,6 +401,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             like=like,
             max_time=None if self.max_time is None else _HEAD_TIME * self.max_time,
             n_jobs=N_SHARDS,  # as many threads as training takes
+            rng=rng,
         )
         sample = rng.permutation(len(X))[:INIT_ROWS]
         Z, _ = head_forward(head, X[sample])

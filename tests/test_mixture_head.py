@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import skgauss.head
+import skgauss.warp
+from skgauss.bijections import GlowStack
 from skgauss.head import fit_head, has_mixture, head_forward, head_inverse
 from skgauss.iteration import Columns
 from skgauss.mixture_growth import fit_gaussian_mixture, held_out_likelihoods
@@ -58,12 +61,63 @@ def test_a_head_can_be_like_another(X):
     assert len(of_few.bijections[-1].weights) == len(head.bijections[-1].weights)
 
 
+@pytest.mark.parametrize("kind", ["mixture", "warped"])
 @pytest.mark.parametrize("X", [two_moons(600, 0), small_table()], ids=["moons", "small"])
-def test_way_back(X):
-    head = head_of(X, "mixture")
+def test_way_back(X, kind):
+    head = head_of(X, kind)
     Z, log_det = head_forward(head, X)
     assert np.isfinite(log_det).all()
     np.testing.assert_allclose(head_inverse(head, Z), X, rtol=1e-9, atol=1e-9)
+
+
+def rings(n_rows, seed):
+    """A thin ring in two columns, a third that follows its angle, and noise of four kinds."""
+    rng = np.random.default_rng(seed)
+    angle, noise = rng.uniform(0, 2 * np.pi, n_rows), 0.02 * rng.normal(size=(3, n_rows))
+    ring = np.stack([np.cos(angle), np.sin(angle), np.sin(3 * angle)]) + noise
+    return np.column_stack([*ring, np.exp(rng.normal(size=n_rows) + 5 * ring[2])])
+
+
+def test_auto_takes_the_likelier_of_a_mixture_and_a_warped_one(monkeypatch):
+    monkeypatch.setattr(skgauss.head, "WARPED_FROM", 2_000)
+    monkeypatch.setattr(skgauss.warp, "_MAX_ITER", 5)
+    X = rings(3_500, 0)
+    of_them = {"X_held_out": X[3_000:], "weight_held_out": np.ones(500)}
+
+    def likelihood(kind, rows):
+        Z, log_det = head_forward(head_of(X[:3_000], kind, **of_them), rows)
+        return np.mean(log_det + stats.norm.logpdf(Z).sum(axis=1))
+
+    found = {kind: likelihood(kind, X[3_000:]) for kind in ("auto", "mixture", "warped")}
+    assert found["auto"] == max(found["mixture"], found["warped"])
+    assert found["mixture"] != found["warped"]
+
+
+def test_what_couplings_straighten_is_plainer_for_a_mixture():
+    """Two columns that follow from two others, but for little."""
+    x = np.random.default_rng(0).normal(size=(4_000, 4))
+    product, wave = x[:, 0] * x[:, 1], np.sin(3 * x[:, 0]) * x[:, 1]
+    X = np.column_stack([x[:, :2], product + 0.02 * x[:, 2], wave + 0.02 * x[:, 3]])
+    truth = stats.norm.logpdf(x).sum(axis=1) - 2 * np.log(0.02)
+    lost = []
+    for kind in ("mixture", "warped"):
+        Z, log_det = head_forward(head_of(X[:2_000], kind), X[2_000:])
+        lost.append(np.mean(truth[2_000:] - log_det - stats.norm.logpdf(Z).sum(axis=1)))
+    assert lost[1] < lost[0] - 0.5
+
+
+@pytest.mark.parametrize("max_time", [1.0, 1000.0])
+def test_little_time_is_not_shared(max_time, monkeypatch):
+    monkeypatch.setattr(skgauss.head, "WARPED_FROM", 1_000)
+    monkeypatch.setattr(skgauss.head, "_log_likelihood", warped_first)
+    X = two_moons(1_500, 0)
+    of_them = {"X_held_out": X[1_200:], "weight_held_out": np.ones(300)}
+    head = head_of(X[:1_200], "auto", max_time=max_time, **of_them)
+    assert any(isinstance(b, GlowStack) for b in head.bijections) == (max_time > 1)
+
+
+def warped_first(head, held_out):
+    return len(head.bijections)
 
 
 def test_rows_judge_alone_or_in_company():

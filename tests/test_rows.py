@@ -8,14 +8,8 @@ import pytest
 
 from skgauss import rows
 from skgauss.head import fit_head, head_forward
-from skgauss.rows import (
-    FULL_BATCH,
-    Table,
-    canonical_rows,
-    noise_scale,
-    pad_rows,
-    split_rows,
-)
+from skgauss.noise import noise_scale
+from skgauss.rows import FULL_BATCH, Table, canonical_rows, pad_rows, split_rows
 
 RNG = np.random.default_rng(0)
 X = np.column_stack([RNG.normal(5, 3, 3000), RNG.exponential(size=3000)])
