@@ -39,6 +39,7 @@ ESTIMATORS: dict[str, BaseEstimator] = {
     "glow": glow(head="auto"),
     "glow-affine-head": glow(head="affine"),
     "glow-mixture-head": glow(head="mixture"),
+    "glow-warped-head": glow(head="warped", coupling="affine"),
     "glow-float64": glow(dtype="float64", early_stopping=False),
     "glow-rotation": glow(mixer="rotation"),
     "glow-householder": glow(mixer="householder", coupling="affine", head="spline"),

@@ -51,13 +51,14 @@ def test_one_covariance_of_few_rows_is_shrunk(kind):
     assert np.mean(lost) < 10
 
 
+@pytest.mark.parametrize("kind", ["auto", "warped"])
 @pytest.mark.parametrize("X", [two_moons(600, 0), small_table()], ids=["moons", "small"])
-def test_a_head_can_be_like_another(X):
+def test_a_head_can_be_like_another(X, kind):
     """Fitted to the same rows, it is the same; its size is not chosen again."""
-    head = head_of(X)
-    again = head_of(X, like=head)
+    head = head_of(X, kind)
+    again = head_of(X, kind, like=head)
     np.testing.assert_array_equal(head_forward(again, X)[0], head_forward(head, X)[0])
-    of_few = head_of(X[:100], like=head)
+    of_few = head_of(X[:100], kind, like=head)
     assert len(of_few.bijections[-1].weights) == len(head.bijections[-1].weights)
 
 
