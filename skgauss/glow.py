@@ -89,19 +89,22 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         that fewer than 100,000 rows were fitted to, affine maps: they are soon trained, and what
         such a mixture leaves is not worth more.
     head : {"auto", "affine", "spline", "mixture", "warped"}, default="auto"
-        The fitted map that the steps start from: robust standardisation ("affine"), a monotone
-        spline per column with proper tails ("spline"), or these, or straight lines, followed by
-        the map of a Gaussian mixture, the mean of four (fewer where `max_time` leaves no time for
-        them) with up to 256 components each ("mixture"), or straight lines, eight steps of
-        permutations and spline couplings, trained before all others, and the map of a mixture of
-        what these make of the rows ("warped"). "auto" takes a mixture, of as many components as
-        rows held out want, or of one where rows are few, up to 300,000 training rows: it is far
-        likelier where columns depend on each other, but more rows teach the steps as much. From
-        5,000 training rows on, if `max_time` is not below 125, it also fits the warped one, and
-        keeps what is likelier on rows held out. Behind a mixture, every ActNorm starts as the
-        identity: rows that a mixture was fitted to look more normal than others. It evaluates some
-        9,000 rows of 10 columns per second and core at its largest; "spline" evaluates the more
-        rows.
+        The fitted map that the steps start from:
+
+        - "affine": robust standardisation of every column,
+        - "spline": a monotone spline per column with proper tails,
+        - "mixture": splines or straight lines, then the map of a Gaussian mixture, the mean of
+          four (fewer where `max_time` leaves no time for them) of up to 256 components each,
+        - "warped": straight lines, eight steps of permutations and spline couplings, trained
+          before all others, then the map of a mixture of what these make of the rows.
+
+        "auto" takes a mixture, of as many components as rows held out want, or of one where rows
+        are few, up to 300,000 training rows: it is far likelier where columns depend on each other,
+        but more rows teach the steps as much. From 5,000 training rows on, with early stopping and
+        if `max_time` is not below 125, it also fits the warped one, and keeps what is likelier on
+        rows held out. Behind a mixture, every ActNorm starts as the identity: rows that a mixture
+        was fitted to look more normal than others. It evaluates some 9,000 rows of 10 columns per
+        second and core at its largest; "spline" evaluates the more rows.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the networks in the couplings.
     n_bins : int, default=8
@@ -131,7 +134,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     tol : float, default=1e-4
         In nats per row.
     max_time : float or None, default=None
-        Seconds that `fit` should take: a mixture in the head gets at most four fifths, and the
+        Seconds that `fit` should take: a head with a mixture gets at most four fifths, and the
         learning rate falls to zero in what is left; training then ends with the best parameters
         so far. From 300,000 rows on, `max_iter` and `n_iter_no_change` at "auto" let it end by
         time alone.
