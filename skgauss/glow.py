@@ -83,7 +83,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Number of Glow steps. "auto", here and below, depends on the number of rows; see Notes.
     mixer : {"lu", "rotation", "householder", "cayley", "permutation"}, default="lu"
         How a step mixes the columns: trainable linear map, principal axes, trainable
-        reflections, trainable rotation, random permutation.
+        reflections, trainable rotation, random permutation. The linear map starts as a random
+        rotation behind a mixture, else as a random permutation.
     coupling : {"auto", "spline", "affine", "mixture"}, default="auto"
         How a step transforms one half of the columns. "auto" takes splines, or, behind a mixture
         that fewer than 100,000 rows were fitted to, affine maps: they are soon trained, and what
@@ -416,7 +417,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
                 stack = GlowStack.init(rng, X.shape[1], actnorm=identity, **self._steps(config))
             else:
                 rows = pad_rows(Z, weight[sample])
-                stack = GlowStack.from_data(rng, *rows, **self._steps(config))
+                steps = self._steps(config)
+                if self.mixer == "lu":  # a rotation would spread over all what a few columns share
+                    steps["mixer_kwargs"] = {"start": "permutation"}
+                stack = GlowStack.from_data(rng, *rows, **steps)
         self.flow_ = Chain((head, stack.astype(np.float64)))
 
     def _head_kind(self, table, n_train):
@@ -425,7 +429,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         is_large = n_train > MAX_MIXTURE_ROWS or not table.is_cached(n_rows)
         return "spline" if self.head == "auto" and (is_large or n_features == 1) else self.head
 
-    def _steps(self, config):
+    def _steps(self, config) -> dict[str, Any]:
         """What the steps are made of."""
         kwargs = {"hidden_layer_sizes": config.hidden_layer_sizes}
         if config.coupling != "affine":

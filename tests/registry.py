@@ -76,6 +76,9 @@ BIJECTIONS: dict[str, Callable[[jax.Array, int], Bijection]] = {
     "ActNorm": lambda key, n: ActNorm.init(n),
     "Invertible1x1Conv": lambda key, n: Invertible1x1Conv.init(key, n),
     "Invertible1x1Conv-identity": lambda key, n: Invertible1x1Conv.init(key, n, start="identity"),
+    "Invertible1x1Conv-permutation": lambda key, n: Invertible1x1Conv.init(
+        key, n, start="permutation"
+    ),
     "FixedRotation": lambda key, n: FixedRotation.init(key, n),
     "HouseholderRotation": lambda key, n: HouseholderRotation.init(key, n),
     "HouseholderRotation-2": lambda key, n: HouseholderRotation.init(key, n, n_reflections=2),

@@ -314,6 +314,14 @@ def test_behind_a_mixture_training_starts_at_the_density_of_the_head(coupling):
     np.testing.assert_allclose(model.score_samples(X), expected, atol=1e-5)
 
 
+def test_before_training_the_linear_maps_mix_nothing_unless_a_mixture_goes_before():
+    for head in ("spline", "mixture"):
+        model = glow(head=head, coupling="affine", max_iter=1, learning_rate_init=1e-12)
+        weights = model.fit(small_table()).flow_.bijections[1].steps.mixer
+        is_permutation = np.allclose(weights.lower, 0) and np.allclose(weights.upper, 0)
+        assert is_permutation == (head == "spline")
+
+
 def test_ladder_covers_every_size_and_is_documented():
     limits = [limit for limit, _ in LADDER]
     assert limits == sorted(limits)

@@ -68,17 +68,22 @@ class Invertible1x1Conv(Bijection):
 
     @classmethod
     def init(
-        cls, key: Array, n_channels: int, *, start: Literal["identity", "rotation"] = "rotation"
+        cls,
+        key: Array,
+        n_channels: int,
+        *,
+        start: Literal["identity", "permutation", "rotation"] = "rotation",
     ) -> Invertible1x1Conv:
-        """Start from a random rotation, or near the identity.
+        """Start from a random rotation, from a random permutation, or near the identity.
 
         Parameters
         ----------
         key : JAX random key
         n_channels : int
-        start : {"rotation", "identity"}, default="rotation"
+        start : {"rotation", "permutation", "identity"}, default="rotation"
             "rotation" factorises a random orthogonal matrix, as Glow does, so that P is not
-            the identity in general. "identity" draws the free entries of L and U from
+            the identity in general. "permutation" has L and U at the identity: channels stay what
+            they are until training mixes them. "identity" draws the free entries of L and U from
             N(0, 0.01^2); P is the identity.
 
         Returns
@@ -88,8 +93,12 @@ class Invertible1x1Conv(Bijection):
         rng = generator(key)
         if start == "rotation":
             return cls.from_weight(random_rotation(rng, n_channels))
+        if start == "permutation":
+            return cls.from_weight(np.eye(n_channels)[rng.permutation(n_channels)])
         if start != "identity":
-            raise ValueError(f"start must be 'rotation' or 'identity', got {start!r}.")
+            raise ValueError(
+                f"start must be 'rotation', 'permutation' or 'identity', got {start!r}."
+            )
         lower, upper = 0.01 * rng.standard_normal((2, n_channels, n_channels))
         return cls._from_factors(np.eye(n_channels), lower, np.eye(n_channels) + np.triu(upper, 1))
 

@@ -103,6 +103,7 @@ class GlowStep(Bijection):
         *,
         actnorm: ActNorm | None = None,
         mixer: str = "lu",
+        mixer_kwargs: Mapping[str, Any] | None = None,
         coupling: str = "spline",
         coupling_kwargs: Mapping[str, Any] | None = None,
     ) -> GlowStep:
@@ -115,6 +116,8 @@ class GlowStep(Bijection):
         actnorm : ActNorm, default=None
             None means ``ActNorm.init``.
         mixer : {"lu", "rotation", "householder", "cayley", "permutation"}, default="lu"
+        mixer_kwargs : mapping, default=None
+            Further arguments of the mixer's ``init``.
         coupling : {"spline", "affine", "mixture"}, default="spline"
         coupling_kwargs : mapping, default=None
             Further arguments of the coupling's ``init``.
@@ -131,7 +134,7 @@ class GlowStep(Bijection):
         rng = generator(key)
         return cls(
             actnorm or ActNorm.init(n_channels),
-            _lookup(MIXERS, mixer, "mixer").init(rng, n_channels),
+            _lookup(MIXERS, mixer, "mixer").init(rng, n_channels, **(mixer_kwargs or {})),
             _lookup(COUPLINGS, coupling, "coupling").init(
                 rng, n_channels, **(coupling_kwargs or {})
             ),

@@ -13,7 +13,7 @@ import pytest
 from skgauss.bijections import Invertible1x1Conv
 
 LOG_DIAG_U = np.array([0.5, -0.3, 0.2, 0.1])
-STARTS = ["rotation", "identity"]
+STARTS = ["rotation", "permutation", "identity"]
 
 
 def conv(start="rotation", seed=0):
@@ -66,6 +66,15 @@ def test_rotation_start_is_orthogonal_and_random():
     assert np.abs(first - second).max() > 0.1
 
 
+def test_permutation_start_is_a_random_permutation():
+    first, second = (
+        Invertible1x1Conv.init(jax.random.key(k), 5, start="permutation").weight for k in range(2)
+    )
+    np.testing.assert_array_equal(np.sort(first, axis=1), np.tile([0, 0, 0, 0, 1.0], (5, 1)))
+    np.testing.assert_array_equal(first @ first.T, np.eye(5))
+    assert np.abs(first - second).max() == 1
+
+
 def test_identity_start_is_near_the_identity():
     layer = Invertible1x1Conv.init(jax.random.key(0), 5, start="identity")
     np.testing.assert_array_equal(layer.permutation, np.arange(5))
@@ -80,7 +89,7 @@ def test_from_weight_keeps_the_matrix(seed):
 
 
 def test_unknown_start_is_refused():
-    with pytest.raises(ValueError, match="'rotation' or 'identity', got 'pca'"):
+    with pytest.raises(ValueError, match="'rotation', 'permutation' or 'identity', got 'pca'"):
         Invertible1x1Conv.init(jax.random.key(0), 3, start="pca")
 
 
