@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 
+import skgauss.warp
 from skgauss.exceptions import TiedColumnWarning
 from skgauss.marginals import SplineMarginal
 from tests.estimators import (
@@ -33,6 +34,12 @@ ON_REAL = [
     for data in ("breast_cancer", "wine", "diabetes", "heavy_tailed", "digits")
     for name in ("glow", "rbig", "rbig-mixture", *MARGINALS)
 ]
+
+
+@pytest.fixture(autouse=True)
+def short_warps(monkeypatch):
+    """Couplings before a mixture are trained little: laws do not hang on how well."""
+    monkeypatch.setattr(skgauss.warp, "_MAX_ITER", 4)
 
 
 def _is_slow(name, data):

@@ -18,6 +18,12 @@ from skgauss.mixture_head import select_mixture, spread_ties
 from tests.estimators import small_table, two_moons
 
 
+@pytest.fixture(autouse=True)
+def short_warps(monkeypatch):
+    """Couplings before a mixture are trained little: laws do not hang on how well."""
+    monkeypatch.setattr(skgauss.warp, "_MAX_ITER", 4)
+
+
 def head_of(X, kind="auto", **options):
     return fit_head(kind, X, np.ones(len(X)), **options)
 
@@ -81,7 +87,6 @@ def rings(n_rows, seed):
 
 def test_auto_takes_the_likelier_of_a_mixture_and_a_warped_one(monkeypatch):
     monkeypatch.setattr(skgauss.head, "WARPED_FROM", 2_000)
-    monkeypatch.setattr(skgauss.warp, "_MAX_ITER", 5)
     X = rings(3_500, 0)
     of_them = {"X_held_out": X[3_000:], "weight_held_out": np.ones(500)}
 
@@ -94,8 +99,9 @@ def test_auto_takes_the_likelier_of_a_mixture_and_a_warped_one(monkeypatch):
     assert found["mixture"] != found["warped"]
 
 
-def test_what_couplings_straighten_is_plainer_for_a_mixture():
+def test_what_couplings_straighten_is_plainer_for_a_mixture(monkeypatch):
     """Two columns that follow from two others, but for little."""
+    monkeypatch.setattr(skgauss.warp, "_MAX_ITER", 40)
     x = np.random.default_rng(0).normal(size=(4_000, 4))
     product, wave = x[:, 0] * x[:, 1], np.sin(3 * x[:, 0]) * x[:, 1]
     X = np.column_stack([x[:, :2], product + 0.02 * x[:, 2], wave + 0.02 * x[:, 3]])
