@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -332,6 +332,7 @@ def head_forward(
     ((200, 2), (200,), True)
     """
     Z, log_det = np.asarray(X, np.float64).T, np.zeros(len(X))
+    increment: Any
     for layer in head.bijections:
         if isinstance(layer, FixedAffine):
             Z = (Z - layer.loc[:, None]) / layer.scale[:, None]
