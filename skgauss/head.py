@@ -38,18 +38,11 @@ from skgauss.noise import noise_scale
 from skgauss.spline import tailed_forward, tailed_inverse
 from skgauss.warp import fit_warp, warp_compiled_ahead
 
-__all__ = [
-    "WARPED_FROM",
-    "fit_head",
-    "has_mixture",
-    "head_forward",
-    "head_inverse",
-    "repays_compilation",
-]
+__all__ = ["fit_head", "has_mixture", "head_forward", "head_inverse", "repays_compilation"]
 
 # Below so many rows, that many knots: what is compiled depends on the rung, not on the columns.
 _HEAD_KNOTS = ((100, 16), (500, 64), (2_000, 256), (np.inf, 512))
-WARPED_FROM = 5_000  # rows: fewer do not train couplings from scratch
+_WARPED_FROM = 5_000  # rows: fewer do not train couplings from scratch
 _LINES = 1  # of what a mixture may follow
 _NOISE_ROWS = 4096
 _TIME_FOR_BOTH = 100.0  # seconds
@@ -132,7 +125,7 @@ def fit_head(
     if kind == "warped":
         return _warped(table, held_out, rng, time_left).head(None, time_left())
     sizes = _sizes(kind, table)
-    may_be_warped = kind == "auto" and len(held_out.weight) and table.n_rows >= WARPED_FROM
+    may_be_warped = kind == "auto" and len(held_out.weight) and table.n_rows >= _WARPED_FROM
     tries_both = may_be_warped and (max_time or math.inf) >= _TIME_FOR_BOTH
     ahead = warp_compiled_ahead(len(table.Y), len(held_out.weight)) if tries_both else nullcontext()
     with ahead:

@@ -78,7 +78,7 @@ def test_way_back(X, kind):
 
 
 def rings(n_rows, seed):
-    """A thin ring in two columns, a third that follows its angle, and noise of four kinds."""
+    """A thin ring in two columns, a third that follows its angle, and one that grows with it."""
     rng = np.random.default_rng(seed)
     angle, noise = rng.uniform(0, 2 * np.pi, n_rows), 0.02 * rng.normal(size=(3, n_rows))
     ring = np.stack([np.cos(angle), np.sin(angle), np.sin(3 * angle)]) + noise
@@ -86,7 +86,7 @@ def rings(n_rows, seed):
 
 
 def test_auto_takes_the_likelier_of_a_mixture_and_a_warped_one(monkeypatch):
-    monkeypatch.setattr(skgauss.head, "WARPED_FROM", 2_000)
+    monkeypatch.setattr(skgauss.head, "_WARPED_FROM", 2_000)
     X = rings(3_500, 0)
     of_them = {"X_held_out": X[3_000:], "weight_held_out": np.ones(500)}
 
@@ -115,7 +115,7 @@ def test_what_couplings_straighten_is_plainer_for_a_mixture(monkeypatch):
 
 @pytest.mark.parametrize("max_time", [1.0, 1000.0])
 def test_little_time_is_not_shared(max_time, monkeypatch):
-    monkeypatch.setattr(skgauss.head, "WARPED_FROM", 1_000)
+    monkeypatch.setattr(skgauss.head, "_WARPED_FROM", 1_000)
     monkeypatch.setattr(skgauss.head, "_log_likelihood", warped_first)
     X = two_moons(1_500, 0)
     of_them = {"X_held_out": X[1_200:], "weight_held_out": np.ones(300)}
