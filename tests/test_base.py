@@ -79,18 +79,24 @@ def test_inverse_undoes_transform_on_training_rows(name, data):
 
 @every_fit
 def test_inverse_undoes_transform_far_away(name, data):
-    """Any columns 1e6 robust sds out: exact to 1e-9 of the row's largest standardised entry."""
+    """Any columns 1e6 robust sds out: back to where the latents are the same to rounding.
+
+    In the values, to 1e-6 of the row's largest standardised entry: where hardly a row is, as
+    between a mixture's components, the map is so flat that its last digits decide.
+    """
     estimator, X = fitted(name, data), table(data)
     rng = np.random.default_rng(0)
     far = X[rng.integers(len(X), size=300)].copy()
     sign = rng.choice([-1, 0, 1], p=[0.25, 0.5, 0.25], size=far.shape)
     far += 1e6 * robust_scale(X) * sign
     Z = estimator.transform(far)
-    error = np.abs(estimator.inverse_transform(Z) - far) / robust_scale(X)
+    back = estimator.inverse_transform(Z)
     largest = np.maximum(1, _standardised_size(far, X).max(axis=1, keepdims=True))
     assert np.isfinite(Z).all()
     assert np.isfinite(estimator.score_samples(far)).all()
-    assert np.all(error <= 1e-9 * largest)
+    assert np.all(np.abs(back - far) <= 1e-6 * robust_scale(X) * largest)
+    farthest = np.maximum(1, np.abs(Z).max(axis=1, keepdims=True))
+    assert np.all(np.abs(estimator.transform(back) - Z) <= 1e-12 * farthest)
 
 
 @every_estimator
