@@ -29,7 +29,8 @@ from skgauss._validation import (
 from skgauss.base import FIT_AGAIN_BELOW, BaseGaussianizer
 from skgauss.bijections import ActNorm, Chain, GlowStack, combine, partition
 from skgauss.bijections.glow import COUPLINGS, MIXERS
-from skgauss.head import fit_head, has_mixture, head_forward, head_inverse
+from skgauss.head import has_mixture, head_forward, head_inverse
+from skgauss.head_selection import fit_head
 from skgauss.ladder import Configuration, configuration, ladder_table
 from skgauss.mixture_head import MAX_MIXTURE_ROWS
 from skgauss.noise import noise_scale
@@ -96,16 +97,17 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         - "spline": a monotone spline per column with proper tails,
         - "mixture": splines or straight lines, then the map of a Gaussian mixture, the mean of
           four (fewer where `max_time` leaves no time for them) of up to 256 components each,
-        - "warped": straight lines, eight steps of permutations and spline couplings, trained
-          before all others, then the map of a mixture of what these make of the rows.
+        - "warped": splines or straight lines, eight steps of permutations and spline couplings,
+          trained before all others, then the map of a mixture of what these make of the rows.
 
         "auto" takes a mixture, of as many components as rows held out want, or of one where rows
         are few, up to 300,000 training rows: it is far likelier where columns depend on each other,
         but more rows teach the steps as much. From 5,000 training rows on, with early stopping and
-        if `max_time` is not below 125, it also fits the warped one, and keeps what is likelier on
-        rows held out. Behind a mixture, every ActNorm starts as the identity: rows that a mixture
-        was fitted to look more normal than others. It evaluates some 9,000 rows of 10 columns per
-        second and core at its largest; "spline" evaluates the more rows.
+        if `max_time` is not below 125, a warped one is tried too, and the likelier on rows held out
+        is kept; it is "spline" if a mixture finds nothing to do behind such couplings. Behind a
+        mixture, every ActNorm starts as the identity: rows that a mixture was fitted to look more
+        normal than others. It evaluates some 9,000 rows of 10 columns per second and core at its
+        largest; "spline" evaluates the more rows.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the networks in the couplings.
     n_bins : int, default=8
@@ -188,7 +190,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
 
     {ladder}
 
-    The couplings are those behind a mixture. A column is Gaussianized, not only scaled, by the
+    The couplings and the learning rate are those behind a mixture; behind maps of single columns
+    they are splines, and it is 0.005 at most. A column is Gaussianized, not only scaled, by the
     head; training runs in the coordinates behind it. A table of at most 512 rows is trained on in
     one batch, where a row of weight k is exactly k rows; beyond, weights are frequencies in
     expectation.
@@ -325,16 +328,18 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         train, held_out = split_rows(len(X), self.validation_fraction if split else 0.0, rng)
         names = [column_label(self, j) for j in range(X.shape[1])]
         table = Table(X, weight, noise_width(X, names, dequantize=self.dequantize), rng)
-        config = self._configuration(table, len(train))
+        kind = self._head_kind(table, len(train))
+        expected = self._configuration(table, kind in ("auto", "mixture", "warped"))
         self._note_range(X, widen=carry_on)
         if carry_on:
-            self._check_unchanged(config)
+            self._check_unchanged(expected)
         else:
             ahead = nullcontext()
             if len(held_out):
-                ahead = self._compiling_ahead(X.shape[1], config, len(held_out))
+                ahead = self._compiling_ahead(X.shape[1], expected, len(held_out))
             with ahead, one_blas_thread():  # or the threads that fit the head wait for each other
-                self._start(table, train, held_out, config, rng)
+                self._start(table, train, held_out, rng)
+        config = self._configuration(table, has_mixture(self._parts()[0]))
         rows, judges = self._behind_head(table, train, held_out)  # before the clock is read
         options = self._options(config, one_pass, time.monotonic() - started)
         follow = partial(self._callback, X=X, max_iter=options.max_iter)
@@ -345,15 +350,15 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         in_time = self.max_time is None or time.monotonic() - started < self.max_time / 4
         if is_few and in_time and progress.stopped != "diverged":
             rng = np.random.default_rng(seed)  # however long the training before
-            state, progress.best = self._learn_all(table, config, options, progress.best_iter, rng)
+            state, progress.best = self._learn_all(table, options, progress.best_iter, rng)
         self._note_training(state, progress, carry_on)
 
-    def _learn_all(self, table, config, options, n_iter, rng):
+    def _learn_all(self, table, options, n_iter, rng):
         """Start the flow again, and train it for so many iterations, on all rows."""
         train, nothing = np.split(np.arange(len(table.X)), [len(table.X)])
         table = Table(table.X, table.weight, table.width, rng)
         with one_blas_thread():
-            self._start(table, train, nothing, config, rng, like=self._parts()[0])
+            self._start(table, train, nothing, rng, like=self._parts()[0])
         options = dataclasses.replace(options, stop_after=n_iter)
         rows, judges = self._behind_head(table, train, nothing)
         state, progress = self._train(rows, judges, options, rng)
@@ -372,11 +377,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         follow = follow and follow(head, stack)
         return maximize_likelihood(stack, state, rows, judges, options, rng, follow)
 
-    def _configuration(self, table, n_train):
+    def _configuration(self, table, behind_mixture):
         """What "auto" means for such a table, where the parameters leave it open."""
         auto = configuration(
             float(table.weight.sum()),
-            behind_mixture=self._head_kind(table, n_train) in ("auto", "mixture", "warped"),
+            behind_mixture=behind_mixture,
             timed=self.max_time is not None,
         )
         parameters = {f.name: getattr(self, f.name) for f in dataclasses.fields(Configuration)}
@@ -390,7 +395,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             )
         return dataclasses.replace(config, hidden_layer_sizes=sizes)
 
-    def _start(self, table, train, held_out, config, rng, like=None):
+    def _start(self, table, train, held_out, rng, like=None):
         """Fit the head, and initialise the steps from the data behind it."""
         kind = self._head_kind(table, len(train))
         if len(train) > MAX_MIXTURE_ROWS:
@@ -411,13 +416,13 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Z, _ = head_forward(head, X[sample])
         self.training_noise_ = noise_scale(Z, weight[sample], rng)
         Z = Z + self.training_noise_ * rng.standard_normal(Z.shape)
+        steps = self._steps(self._configuration(table, has_mixture(head)))
         with jax.enable_x64(True):  # a rotation fitted in float32 would not be one in float64
             if has_mixture(head):
                 identity = ActNorm.identity(X.shape[1])
-                stack = GlowStack.init(rng, X.shape[1], actnorm=identity, **self._steps(config))
+                stack = GlowStack.init(rng, X.shape[1], actnorm=identity, **steps)
             else:
                 rows = pad_rows(Z, weight[sample])
-                steps = self._steps(config)
                 if self.mixer == "lu":  # a rotation would spread over all what a few columns share
                     steps["mixer_kwargs"] = {"start": "permutation"}
                 stack = GlowStack.from_data(rng, *rows, **steps)

@@ -25,10 +25,10 @@ class Configuration:
     coupling: str  # behind a mixture
     hidden_layer_sizes: tuple[int, ...]
     alpha: float
-    learning_rate_init: float
+    learning_rate_init: float  # likewise
     batch_size: int
     max_iter: float  # an int, or infinity: until the time is up
-    n_iter_no_change: float  # likewise
+    n_iter_no_change: float  # an int, or infinity
 
 
 LADDER = (
@@ -43,6 +43,9 @@ LADDER = (
 )
 
 
+_RATE_OF_SPLINES = 5e-3  # at most, where they have all to learn
+
+
 def configuration(
     n_rows: float, *, behind_mixture: bool = False, timed: bool = False
 ) -> Configuration:
@@ -53,7 +56,7 @@ def configuration(
     n_rows : float
     behind_mixture : bool, default=False
         Whether the head ends in a mixture, which leaves little for splines to bend. Behind the
-        maps of single columns, couplings are splines on every rung.
+        maps of single columns, couplings are splines on every rung, and learn more slowly.
     timed : bool, default=False
         Whether the user said how long training should take. On the last rung, where rows are
         too many to be overfitted soon, time alone then ends it.
@@ -69,7 +72,10 @@ def configuration(
     (2, 8)
     """
     rung = next(rung for limit, rung in LADDER if n_rows < limit)
-    changes: dict[str, Any] = {} if behind_mixture else {"coupling": "spline"}
+    changes: dict[str, Any] = {}
+    if not behind_mixture:
+        rate = min(_RATE_OF_SPLINES, rung.learning_rate_init)
+        changes = {"coupling": "spline", "learning_rate_init": rate}
     if timed and rung is LADDER[-1][1]:
         changes |= {"max_iter": math.inf, "n_iter_no_change": math.inf}
     return dataclasses.replace(rung, **changes)

@@ -34,10 +34,10 @@ _MAX_ITER = 60
 _MAX_UPDATES = 4_000  # what more bring to the mixture behind is not worth their time
 
 
-def _options(n_rows: int = 0, max_time: float | None = None) -> TrainingOptions:
+def _options(n_rows: int = 0, max_time: float | None = None, share: float = 1.0) -> TrainingOptions:
     n_batches = max(1, -(-n_rows // _BATCH_SIZE))
     return TrainingOptions(
-        max_iter=min(_MAX_ITER, max(1, _MAX_UPDATES // n_batches)),
+        max_iter=max(1, int(share * min(_MAX_ITER, _MAX_UPDATES // n_batches))),
         batch_size=_BATCH_SIZE,
         learning_rate_init=2e-2,
         alpha=1e-1,
@@ -79,6 +79,7 @@ def fit_warp(
     noise: np.ndarray,
     rng: np.random.Generator,
     max_time: float | None = None,
+    share: float = 1.0,
 ) -> GlowStack:
     """Train steps of permutations and spline couplings by maximum likelihood.
 
@@ -94,6 +95,8 @@ def fit_warp(
         Draws the permutations, the networks' start, and the order of the rows.
     max_time : float or None, default=None
         Seconds of training.
+    share : float, default=1.0
+        Of the iterations that such a table is worth; less is a trial.
 
     Returns
     -------
@@ -134,7 +137,7 @@ def fit_warp(
         start_state(stack),
         rows(table, noise),
         rows(held_out, np.zeros_like(noise)),
-        _options(len(table.weight), max_time),
+        _options(len(table.weight), max_time, share),
         rng,
     )
     warp = with_parameters(stack, progress.best)

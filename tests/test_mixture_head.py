@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import skgauss.head
+import skgauss.head_selection
 import skgauss.warp
 from skgauss.bijections import GlowStack
-from skgauss.head import fit_head, has_mixture, head_forward, head_inverse
+from skgauss.head import has_mixture, head_forward, head_inverse
+from skgauss.head_selection import fit_head
 from skgauss.iteration import Columns
 from skgauss.mixture_growth import fit_gaussian_mixture, held_out_likelihoods
 from skgauss.mixture_head import select_mixture, spread_ties
@@ -86,7 +87,7 @@ def rings(n_rows, seed):
 
 
 def test_auto_takes_the_likelier_of_a_mixture_and_a_warped_one(monkeypatch):
-    monkeypatch.setattr(skgauss.head, "_WARPED_FROM", 2_000)
+    monkeypatch.setattr(skgauss.head_selection, "_WARPED_FROM", 2_000)
     X = rings(3_500, 0)
     of_them = {"X_held_out": X[3_000:], "weight_held_out": np.ones(500)}
 
@@ -115,16 +116,16 @@ def test_what_couplings_straighten_is_plainer_for_a_mixture(monkeypatch):
 
 @pytest.mark.parametrize("max_time", [1.0, 1000.0])
 def test_little_time_is_not_shared(max_time, monkeypatch):
-    monkeypatch.setattr(skgauss.head, "_WARPED_FROM", 1_000)
-    monkeypatch.setattr(skgauss.head, "_log_likelihood", warped_first)
+    monkeypatch.setattr(skgauss.head_selection, "_WARPED_FROM", 1_000)
+    monkeypatch.setattr(skgauss.head_selection._Front, "promise", warped_first)
     X = two_moons(1_500, 0)
     of_them = {"X_held_out": X[1_200:], "weight_held_out": np.ones(300)}
     head = head_of(X[:1_200], "auto", max_time=max_time, **of_them)
     assert any(isinstance(b, GlowStack) for b in head.bijections) == (max_time > 1)
 
 
-def warped_first(head, held_out):
-    return len(head.bijections)
+def warped_first(front):
+    return len(front.layers)
 
 
 def test_rows_judge_alone_or_in_company():

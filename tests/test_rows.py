@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from skgauss import rows
-from skgauss.head import fit_head, head_forward
+from skgauss.head import head_forward
+from skgauss.head_selection import fit_head
 from skgauss.noise import noise_scale
 from skgauss.rows import FULL_BATCH, Table, canonical_rows, pad_rows, split_rows
 
