@@ -13,8 +13,10 @@ from sklearn.base import clone
 
 import skgauss.glow
 from skgauss import GlowGaussianizer
+from skgauss.bijections import RationalQuadraticSplineCoupling
 from skgauss.exceptions import TiedColumnWarning
 from skgauss.head import has_mixture, head_forward
+from skgauss.head_selection import fit_head
 from skgauss.ladder import LADDER, configuration
 from skgauss.rows import Table
 from skgauss.training import maximize_likelihood
@@ -339,6 +341,17 @@ def test_large_tables_leave_the_mixture_to_those_who_ask_for_it(monkeypatch):
     assert not has_mixture(model.fit(X).flow_.bijections[0])
     assert has_mixture(model.fit(X[:900]).flow_.bijections[0])
     assert has_mixture(model.set_params(head="mixture").fit(X).flow_.bijections[0])
+
+
+def test_couplings_are_splines_where_no_mixture_goes_before(monkeypatch):
+    """However the head was decided on, "auto" means what suits it."""
+    monkeypatch.setattr(skgauss.glow, "fit_head", lambda _, *a, **k: fit_head("spline", *a, **k))
+    options = {"n_steps": 1, "max_iter": 1, "random_state": 0}
+    left_to_steps = GlowGaussianizer(**options).fit(small_table()).flow_
+    asked_for = GlowGaussianizer(head="spline", **options).fit(small_table()).flow_
+    assert isinstance(left_to_steps.bijections[1].steps.coupling, RationalQuadraticSplineCoupling)
+    for a, b in zip(*map(jax.tree.leaves, (left_to_steps, asked_for)), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_on_large_tables_time_alone_ends_a_training_that_was_given_time(monkeypatch):

@@ -10,7 +10,7 @@ from scipy import stats
 
 import skgauss.head_selection
 import skgauss.warp
-from skgauss.bijections import GlowStack
+from skgauss.bijections import FixedMixture, GlowStack
 from skgauss.head import has_mixture, head_forward, head_inverse
 from skgauss.head_selection import fit_head
 from skgauss.iteration import Columns
@@ -114,18 +114,45 @@ def test_what_couplings_straighten_is_plainer_for_a_mixture(monkeypatch):
     assert lost[1] < lost[0] - 0.5
 
 
-@pytest.mark.parametrize("max_time", [1.0, 1000.0])
-def test_little_time_is_not_shared(max_time, monkeypatch):
+@pytest.fixture
+def decided(monkeypatch):
+    """Kinds of layers of an "auto" head, by what is promised.
+
+    Of couplings behind splines and behind lines, on trial; of a plain mixture; and of a warped one.
+    """
     monkeypatch.setattr(skgauss.head_selection, "_WARPED_FROM", 1_000)
-    monkeypatch.setattr(skgauss.head_selection._Front, "promise", warped_first)
     X = two_moons(1_500, 0)
     of_them = {"X_held_out": X[1_200:], "weight_held_out": np.ones(300)}
-    head = head_of(X[:1_200], "auto", max_time=max_time, **of_them)
-    assert any(isinstance(b, GlowStack) for b in head.bijections) == (max_time > 1)
+
+    def decided(*promises, max_time=None):
+        answers = iter(promises)
+        monkeypatch.setattr(skgauss.head_selection._Front, "promise", lambda front: next(answers))
+        head = head_of(X[:1_200], "auto", max_time=max_time, **of_them)
+        assert not list(answers)
+        return [type(layer) for layer in head.bijections[2:]]
+
+    return decided
 
 
-def warped_first(front):
-    return len(front.layers)
+PLAIN, WARPED = [FixedMixture], [GlowStack, FixedMixture]
+
+
+def test_a_mixture_is_warped_where_that_promises_more(decided):
+    assert decided(0.0, 0.0, -1.0, 0.1) == WARPED  # and the plain one is not fitted
+    assert decided(0.0, 0.0, 1.0) == PLAIN  # nor couplings trained that are not worth it on trial
+    assert decided(0.0, 0.0, 0.2, -99.0) == PLAIN
+
+
+def test_couplings_that_need_no_mixture_are_left_to_the_steps(decided, monkeypatch):
+    head = skgauss.head_selection._Front.head
+    monkeypatch.setattr(skgauss.head_selection._Front, "head", lambda front, *_: head(front, (1,)))
+    assert decided(0.0, 0.0, -1.0, 0.1) == []
+
+
+@pytest.mark.parametrize("max_time", [1.0, 1000.0])
+def test_little_time_is_not_shared(max_time, decided):
+    promises = (0.0, 0.0, -1.0, 0.1) if max_time > 1 else ()
+    assert decided(*promises, max_time=max_time) == (WARPED if promises else PLAIN)
 
 
 def test_rows_judge_alone_or_in_company():
