@@ -243,11 +243,14 @@ def _tried(table, held_out, rng, clock):
 
 
 def _like(head, table):
-    """A mixture of the size of one fitted before, behind maps of the same kind."""
-    columns, *warp, mixture = head.bijections[1:]
+    """Maps of the same kind, and, if there is one, a mixture of the size of one fitted before."""
+    _, columns, *clusters = head.bijections
     which = int(np.all(columns.spline.x[:, 0] == columns.spline.x[:, -2]))
     marginal = fit_marginal(follows(_spline())[which], table)
     front, behind = _columns_head("mixture", marginal, table.n_rows), _behind(table, marginal)
+    if not clusters:
+        return front
+    *warp, mixture = clusters
     for trained in warp:  # which stays as it is
         behind.forward(CompiledLayer(trained))
     again = mixture_of(behind, mixture_size(mixture.map))

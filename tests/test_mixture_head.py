@@ -58,6 +58,13 @@ def test_one_covariance_of_few_rows_is_shrunk(kind):
     assert np.mean(lost) < 10
 
 
+@pytest.mark.parametrize("X", [two_moons(600, 0), small_table()], ids=["moons", "small"])
+def test_a_head_without_a_mixture_can_be_like_another(X):
+    head = head_of(X, "spline")
+    again = head_of(X, "auto", like=head)
+    np.testing.assert_array_equal(head_forward(again, X)[0], head_forward(head, X)[0])
+
+
 @pytest.mark.parametrize("kind", ["auto", "warped"])
 @pytest.mark.parametrize("X", [two_moons(600, 0), small_table()], ids=["moons", "small"])
 def test_a_head_can_be_like_another(X, kind):
