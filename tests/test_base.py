@@ -208,14 +208,18 @@ def test_rescaling_columns_shifts_the_log_density(name):
 def test_other_units_and_origins_shift_the_log_density(name):
     """On average, for any factor and offset: training amplifies other last bits.
 
-    They also put the rows in another order, which couplings before a mixture, trained on few
-    rows, are sensitive to.
+    They also put the rows in another order, and on few rows the number of components that are
+    warped is a matter of luck.
     """
     X, factors, offset = small_table(), np.array([0.3, 9.1, 1e-4]), np.array([7.0, -1e3, 0.1])
-    rescaled = clone(ESTIMATORS[name]).fit(X * factors + offset)
+    estimator = fitted(name, "small")
+    if name == "glow-warped-head":
+        X = small_table(1_500)
+        estimator = clone(estimator).fit(X)
+    rescaled = clone(estimator).fit(X * factors + offset)
     difference = rescaled.score_samples(X * factors + offset) + np.log(factors).sum()
-    difference -= fitted(name, "small").score_samples(X)
-    assert abs(difference.mean()) < (0.3 if name == "glow-warped-head" else 0.1)
+    difference -= estimator.score_samples(X)
+    assert abs(difference.mean()) < 0.1
 
 
 # Types and shapes
