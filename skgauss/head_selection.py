@@ -44,7 +44,7 @@ _TRAINING_GAIN = 0.3  # nats that the others may add
 _FEW = (1, 2, 4, 8, 16, 32, 64)  # components, and
 _MORE_RUNGS = 2  # doublings to the most that a mixture may have
 _DECAY = 0.9  # of what a doubling gains to what the one before did
-_STEPS_GAIN = 0.05  # nats that steps add behind a mixture, if it is not warped
+_STEPS_GAIN = 0.05  # nats that steps add behind a mixture that is not warped, or in its place
 
 
 def fit_head(
@@ -114,8 +114,8 @@ def fit_head(
         start, _ = _tried(table, held_out, rng, clock)
         return start.warped(rng, clock.left(_WARP_UNTIL)).head(None, clock.left())
     sizes = _sizes(kind, table)
-    has_rows = len(held_out.weight) and table.n_rows >= _WARPED_FROM
-    decides = kind == "auto" and has_rows and clock.max_time >= _TIME_FOR_ALL
+    enough_rows = len(held_out.weight) and table.n_rows >= _WARPED_FROM
+    decides = kind == "auto" and enough_rows and clock.max_time >= _TIME_FOR_ALL
     ahead = warp_compiled_ahead(len(table.Y), len(held_out.weight)) if decides else nullcontext()
     with ahead:
         marginal = what_a_mixture_follows(_spline(), table, held_out, sizes)
@@ -162,8 +162,9 @@ def _likeliest(plain, sizes, table, held_out, rng, clock):
     candidate = warped.head(None, clock.left())
     if warped.log_likelihood(candidate) <= least:
         return head
-    if len(candidate.bijections[-1].weights) == 1:
-        return Chain(candidate.bijections[:2])
+    is_one = len(candidate.bijections[-1].weights) == 1  # or there was no time for more
+    if is_one and promised < warped.log_likelihood(Chain(warped.layers)) + _STEPS_GAIN:
+        return Chain(warped.layers[:2])
     return candidate
 
 

@@ -153,7 +153,8 @@ def test_a_mixture_is_warped_where_that_promises_more(decided):
 def test_couplings_that_need_no_mixture_are_left_to_the_steps(decided, monkeypatch):
     head = skgauss.head_selection._Front.head
     monkeypatch.setattr(skgauss.head_selection._Front, "head", lambda front, *_: head(front, (1,)))
-    assert decided(0.0, 0.0, -1.0, 0.1) == []
+    assert decided(0.0, 0.0, -99.0, -98.0) == []
+    assert decided(0.0, 0.0, -1.0, 99.0) == WARPED  # of one component for lack of time
 
 
 @pytest.mark.parametrize("max_time", [1.0, 1000.0])
