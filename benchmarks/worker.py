@@ -30,7 +30,7 @@ MODELS = {
     "nflows_rqnsf_c_paper": ("torch_models", "fit_nflows_paper"),
     "skgauss": ("skgauss_models", "fit_default"),
     "skgauss_budget": ("skgauss_models", "fit_within_budget"),
-    "skgauss_wide": ("skgauss_models", "fit_wide"),
+    "skgauss_long": ("skgauss_models", "fit_long"),
     "rbig": ("rbig_models", "fit_default"),
     "rbig_mixture": ("rbig_models", "fit_mixture"),
     "rbig_auto": ("rbig_models", "fit_auto"),
@@ -47,7 +47,7 @@ WITHIN_BUDGET = frozenset(
         "nflows_rqnsf_c",
         "nflows_rqnsf_c_paper",
         "skgauss_budget",
-        "skgauss_wide",
+        "skgauss_long",
     }
 )
 

@@ -68,7 +68,7 @@ def _log_slope(t, secant, slope0, slope1, xp):
     mix = t * (1 - t)
     denominator = secant + (slope0 + slope1 - 2 * secant) * mix
     numerator = slope1 * t**2 + 2 * secant * mix + slope0 * (1 - t) ** 2
-    return 2 * xp.log(secant / denominator) + xp.log(numerator)
+    return 2 * xp.log(secant / denominator * xp.sqrt(numerator))
 
 
 def rational_quadratic(x, bin_: Bin, xp=np):

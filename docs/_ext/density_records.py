@@ -8,7 +8,7 @@ BUDGETS_OF_A_CURVE = 3  # at least
 MODELS = {
     "skgauss": "GlowGaussianizer, defaults",
     "skgauss_budget": "GlowGaussianizer, defaults, stopped at the budget",
-    "skgauss_wide": "GlowGaussianizer, wider networks and more steps, stopped at the budget",
+    "skgauss_long": "GlowGaussianizer, more steps, finer splines, stopped at the budget",
     "flowjax": "flowjax coupling_flow, defaults",
     "flowjax_tuned": "flowjax coupling_flow, tuned",
     "flowjax_maf": "flowjax masked_autoregressive_flow, splines",

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from skgauss.bijections.base import Array, Module, broadcast_channels, on_device, register
+from skgauss.bijections.elementary import silu
 from skgauss.bijections.random import generator
 
 __all__ = ["MLP", "remoteness", "weight_decay_mask"]
@@ -71,12 +72,14 @@ class MLP(Module):
         biases = (np.zeros(len(weight)) for weight in weights)
         return cls(tuple(map(on_device, weights)), tuple(map(on_device, biases)))
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, divisor: Array = 1.0) -> Array:
         """Evaluate the network.
 
         Parameters
         ----------
         x : array of shape (n_inputs, ...)
+        divisor : array of shape (...), default=1
+            Of the outputs at every position.
 
         Returns
         -------
@@ -85,9 +88,11 @@ class MLP(Module):
         h = _INPUT_BOUND * jnp.tanh(x / _INPUT_BOUND)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             h = jnp.tensordot(weight, h, 1)
-            h = jax.nn.silu(h + broadcast_channels(bias, h))
-        h = jnp.tensordot(self.weights[-1], h, 1)
-        return h + broadcast_channels(self.biases[-1], h)
+            h = silu(h + broadcast_channels(bias, h))
+        # The last bias is a weight of a one, and few hidden units are divided, not many outputs.
+        weight = jnp.concatenate([self.weights[-1], self.biases[-1][:, None]], axis=1)
+        one = jnp.ones((1, *h.shape[1:]), h.dtype)
+        return jnp.tensordot(weight, jnp.concatenate([h, one]) / divisor, 1)
 
 
 def remoteness(x: Array) -> Array:

@@ -40,8 +40,8 @@ class _Coupling(Bijection):
     """Map the second half of the channels with parameters computed from the first half.
 
     A subclass maps one channel given its parameters (`_map`, `_unmap`); the identity half is
-    left alone, unless `_unmap_identity` says otherwise. A single channel has nothing to
-    condition on and is mapped with constant parameters.
+    left alone, unless `_map_identity` and `_unmap_identity` say otherwise. A single channel has
+    nothing to condition on and is mapped with constant parameters.
     """
 
     starts_at_identity: ClassVar[bool] = True
@@ -53,19 +53,26 @@ class _Coupling(Bijection):
     def _unmap(self, params: Array, z: Array) -> tuple[Array, Array]:
         raise TypeError(f"{type(self).__name__} does not define _unmap")
 
+    def _map_identity(self, x: Array) -> tuple[Array, Array]:
+        return x, jnp.zeros(x.shape[1:], x.dtype)
+
     def _unmap_identity(self, z: Array) -> tuple[Array, Array]:
         return z, jnp.zeros(z.shape[1:], z.dtype)
 
+    def _raw(self, identity):
+        """What the network says of the first half."""
+        return self.conditioner(identity)
+
     def _params(self, identity, n_transformed):
         """Parameters of shape (n_params, n_transformed, *positions)."""
-        raw = self.conditioner(identity)
-        return jnp.reshape(raw, (-1, n_transformed, *identity.shape[1:]))
+        return jnp.reshape(self._raw(identity), (-1, n_transformed, *identity.shape[1:]))
 
     def _forward(self, x):
         n_identity, n_transformed = _halves(x.shape[0])
         identity, transformed = x[:n_identity], x[n_identity:]
         mapped, log_slope = self._map(self._params(identity, n_transformed), transformed)
-        return jnp.concatenate([identity, mapped]), sum_over_channels(log_slope)
+        identity, log_det = self._map_identity(identity)
+        return jnp.concatenate([identity, mapped]), log_det + sum_over_channels(log_slope)
 
     def _inverse(self, z):
         n_identity, n_transformed = _halves(z.shape[0])
@@ -73,14 +80,6 @@ class _Coupling(Bijection):
         params = self._params(identity, n_transformed)
         transformed, log_slope = self._unmap(params, z[n_identity:])
         return jnp.concatenate([identity, transformed]), log_det + sum_over_channels(log_slope)
-
-
-def _beside(own, computed):
-    """Parameters of the first channels, the same everywhere, and of the others, in one array."""
-    others = computed.shape[1]
-    padded = jnp.pad(own, ((0, 0), (0, others)) + ((0, 0),) * (own.ndim - 2))
-    padded = jnp.broadcast_to(padded, (*padded.shape[:2], *computed.shape[2:]))
-    return jax.lax.dynamic_update_slice_in_dim(padded, computed, own.shape[1], axis=1)
 
 
 def _conditioner(key, n_channels, n_params, hidden_layer_sizes):
@@ -223,19 +222,17 @@ class RationalQuadraticSplineCoupling(_Coupling):
             bound,
         )
 
-    def _params(self, identity, n_transformed):
-        return super()._params(identity, n_transformed) / (1 + remoteness(identity))
+    def _raw(self, identity):
+        return self.conditioner(identity, 1 + remoteness(identity))
 
-    def _forward(self, x):
-        n_identity, n_transformed = _halves(x.shape[0])
-        own = self.identity_spline._positioned(x)
-        computed = self._params(x[:n_identity], n_transformed)
-        params = _beside(own, computed)
-        z, log_slope = spline_forward(params, x, self.bound)
-        return z, sum_over_channels(log_slope)
+    def _map(self, params, x):
+        return spline_forward(params, x, self.bound)
 
     def _unmap(self, params, z):
         return spline_inverse(params, z, self.bound)
+
+    def _map_identity(self, x):
+        return self.identity_spline._forward(x)
 
     def _unmap_identity(self, z):
         return self.identity_spline._inverse(z)

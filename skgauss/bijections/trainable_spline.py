@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from skgauss.bijections import elementary
 from skgauss.spline import Bin, rational_quadratic, rational_quadratic_inverse
 
 __all__ = ["n_spline_parameters", "spline_forward", "spline_inverse"]
@@ -54,7 +55,7 @@ def n_spline_parameters(n_bins: int) -> int:
 
 def _weight(logit):
     """Unnormalised share of a bin; the clip keeps a sum of exponentials finite."""
-    return jnp.exp(jnp.clip(logit, -_MAX_LOGIT, _MAX_LOGIT))
+    return elementary.exp(jnp.clip(logit, -_MAX_LOGIT, _MAX_LOGIT))
 
 
 def _slope(u):
@@ -128,7 +129,7 @@ def _inside(value, bound):
 def _evaluate(params, x, bound):
     inside, x_box = _inside(x, bound)
     place = _place(params, x_box, bound)
-    y, log_slope = rational_quadratic(x_box, place.bin_, jnp)
+    y, log_slope = rational_quadratic(x_box, place.bin_, elementary)
     return (jnp.where(inside, y, x), jnp.where(inside, log_slope, 0)), place
 
 
@@ -286,5 +287,5 @@ def spline_inverse(params, y, bound):
     """
     inside, y_box = _inside(y, bound)
     bin_ = _place(params, y_box, bound, by_height=True).bin_
-    x, log_slope = rational_quadratic_inverse(y_box, bin_, jnp)
+    x, log_slope = rational_quadratic_inverse(y_box, bin_, elementary)
     return jnp.where(inside, x, y), jnp.where(inside, -log_slope, 0)
