@@ -294,8 +294,9 @@ class GlowStack(Bijection):
         x = x.astype(jnp.result_type(x, *jax.tree.leaves(params)))
         start = (x, jnp.zeros(x.shape[1:], x.dtype))
         few = self.n_steps <= _FEW_STEPS and not reverse
-        if not few:  # to store what a gradient needs of every step costs more than it saves
-            apply = jax.checkpoint(apply)
+        if not few:  # to store all that a gradient needs of every step costs more than it saves
+            products = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+            apply = jax.checkpoint(apply, policy=products)
         return jax.lax.scan(apply, start, arrays, reverse=reverse, unroll=few)[0]
 
     def _forward(self, x):

@@ -18,7 +18,6 @@ from numpy.polynomial import chebyshev
 from scipy.special import erfcx
 
 from skgauss.bijections.base import Array, Bijection, fixed, register, static
-from skgauss.bijections.elementary import exp
 from skgauss.mixture import GaussianMixtureMap
 
 __all__ = ["FixedMixture"]
@@ -94,7 +93,7 @@ class _Conditional(NamedTuple):
     def bell(self, x):
         """Standardised residuals e of the values, and ``exp(-e^2 / 2)``."""
         e = (x - self.means) / self.scale
-        return e, exp(-(e**2) / 2)
+        return e, jnp.exp(-(e**2) / 2)
 
     def densities(self, bell):
         """Density of the values in every component."""

