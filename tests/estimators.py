@@ -37,7 +37,7 @@ detector = partial(DensityOutlierDetector, random_state=0)
 
 ESTIMATORS: dict[str, BaseEstimator] = {
     "glow": glow(head="auto"),
-    "glow-affine-head": glow(head="affine"),
+    "glow-affine-head": glow(head="affine", coupling="affine"),
     "glow-mixture-head": glow(head="mixture"),
     "glow-warped-head": glow(head="warped", coupling="affine"),
     "glow-float64": glow(dtype="float64", early_stopping=False),

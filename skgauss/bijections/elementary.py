@@ -34,7 +34,7 @@ _PADE = [
 ]
 _LOG2_HIGH = 0.6931471803691238  # its last 21 bits are zero: times a whole number it is exact
 _LOG2_LOW = 1.9082149292705877e-10
-_LOWEST, _HIGHEST = -708.0, 709.0  # whose exponentials are normal numbers
+LOWEST, HIGHEST = -708.0, 709.0  # whose exponentials are normal numbers
 _MANTISSA = 52  # bits
 _EXPONENT_BIAS = 1023
 _ROOT_HALF_BITS = 0x3FE6A09E667F3BCD  # of sqrt(1 / 2): a logarithm is reduced to [it, 2 of it)
@@ -60,7 +60,7 @@ def _exp_parts(x):
 
 @jax.custom_jvp
 def exp(x: Array) -> Array:
-    """Exponential function; in float64 from -708 to 709, where the result is a normal number.
+    """Exponential function; in float64 from `LOWEST` to `HIGHEST`, -708 to 709.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def silu(x: Array) -> Array:
     x = jnp.asarray(x)
     if x.dtype != jnp.float64:
         return jax.nn.silu(x)
-    numerator, denominator = _exp_parts(jnp.clip(-x, _LOWEST, _HIGHEST))
+    numerator, denominator = _exp_parts(jnp.clip(-x, LOWEST, HIGHEST))
     return x * denominator / (denominator + numerator)
 
 

@@ -17,7 +17,15 @@ from jax.scipy.special import ndtri
 from numpy.polynomial import chebyshev
 from scipy.special import erfcx
 
-from skgauss.bijections.base import Array, Bijection, fixed, register, static
+from skgauss.bijections.base import (
+    Array,
+    Bijection,
+    fixed,
+    register,
+    static,
+    sum_over_channels,
+)
+from skgauss.bijections.elementary import LOWEST, exp
 from skgauss.mixture import GaussianMixtureMap
 
 __all__ = ["FixedMixture"]
@@ -93,7 +101,7 @@ class _Conditional(NamedTuple):
     def bell(self, x):
         """Standardised residuals e of the values, and ``exp(-e^2 / 2)``."""
         e = (x - self.means) / self.scale
-        return e, jnp.exp(-(e**2) / 2)
+        return e, exp(jnp.maximum(-(e**2) / 2, LOWEST))
 
     def densities(self, bell):
         """Density of the values in every component."""
@@ -106,15 +114,15 @@ class _Conditional(NamedTuple):
         scaled = _scaled_tail(jnp.where(right, e, -e))  # not of |e|, which has no slope at 0
         tail = self.weights * bell * scaled
         rest = self.weights - tail
-        below = jnp.sum(jnp.where(right, rest, tail), axis=0)
-        above = jnp.sum(jnp.where(right, tail, rest), axis=0)
+        below = sum_over_channels(jnp.where(right, rest, tail))
+        above = sum_over_channels(jnp.where(right, tail, rest))
         left = below < above
         smaller = jnp.where(left, below, above)
         far = smaller < self._tiny(x)
         z = ndtri(jnp.where(far, 0.5, smaller))
         z = jnp.where(left, z, -z)
         densities = self.densities(bell)
-        density = jnp.sum(self.weights * densities, axis=0)
+        density = sum_over_channels(self.weights * densities)
         log_slope = jnp.log(jnp.where(far, 1.0, density)) + z**2 / 2 + _HALF_LOG_2PI
 
         def with_far():
@@ -295,7 +303,7 @@ class FixedMixture(Bijection):
         """Weights given one more channel, and the share of the row that is lost to the guard."""
         guard = self.guard * densities[0]
         posterior = (weights * (densities + guard)).at[0].set(0.0)
-        total = jnp.sum(posterior, axis=0)
+        total = sum_over_channels(posterior)
         share = guard / ((1 + self.guard) * total)
         posterior = (posterior / (total * (1 + self.guard))).at[0].set(weights[0])
         return posterior, jnp.clip(share, lost, 1.0)
