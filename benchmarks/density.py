@@ -60,7 +60,7 @@ def arguments() -> argparse.Namespace:
         help="training rows, the first of each set, and a quarter as many for validation; "
         "whole sets without it",
     )
-    parser.add_argument("--timeout", type=float, default=3600.0, help="seconds before giving up")
+    parser.add_argument("--timeout", type=float, default=3600.0, help="seconds beyond the budget")
     parser.add_argument("--data", type=Path, default=default_data_dir(), help="the .npz files")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--out", type=Path, default=None, help="result file (default: dated)")
@@ -115,7 +115,8 @@ def run_set(
         parts = save_parts(split, Path(scratch))
         for model, budget in missing:
             beyond = (options or {}).get(model)
-            measured, found = run_model(model, parts, seed, budget, args.timeout, beyond)
+            limit = args.timeout + (budget or 0)
+            measured, found = run_model(model, parts, seed, budget, limit, beyond)
             records.append({**shared, "model": model, "budget": budget, **measured})
             scores[model, budget] = found
             if found is not None:
