@@ -276,7 +276,7 @@ class _Trainer:
     def go_back(self, best, done):
         """The state from which training goes on, more slowly, after it went astray."""
         self.rate, self.restart = _RATE_CUT * self.rate, done
-        return TrainingState(jnp.array(best), jnp.array(best), _adam_start(best))
+        return TrainingState(np.array(best), np.array(best), _adam_start(best))
 
     def log_density(self, vector, rows):
         """Log-density of every row, but for what the head adds."""
