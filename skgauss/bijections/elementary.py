@@ -75,8 +75,8 @@ def exp(x: Array) -> Array:
     >>> import jax
     >>> from skgauss.bijections.elementary import exp
     >>> with jax.enable_x64(True):
-    ...     print(exp(jax.numpy.array([0.0, 1.0])).tolist())
-    [1.0, 2.718281828459045]
+    ...     print(exp(jax.numpy.array([0.0, 1.0])).round(12).tolist())
+    [1.0, 2.718281828459]
     """
     x = jnp.asarray(x)
     if x.dtype != jnp.float64:
@@ -108,8 +108,8 @@ def log(x: Array) -> Array:
     >>> import jax
     >>> from skgauss.bijections.elementary import log
     >>> with jax.enable_x64(True):
-    ...     print(log(jax.numpy.array([1.0, 2.0, 1e-300])).tolist())
-    [0.0, 0.6931471805599453, -690.7755278982137]
+    ...     print(log(jax.numpy.array([1.0, 2.0, 1e-300])).round(12).tolist())
+    [0.0, 0.69314718056, -690.775527898214]
     """
     x = jnp.asarray(x)
     if x.dtype != jnp.float64:
@@ -144,8 +144,8 @@ def silu(x: Array) -> Array:
     --------
     >>> import jax
     >>> from skgauss.bijections.elementary import silu
-    >>> silu(jax.numpy.array([0.0, 1.0])).round(4).tolist()
-    [0.0, 0.7311...]
+    >>> [round(float(y), 4) for y in silu(jax.numpy.array([0.0, 1.0]))]
+    [0.0, 0.7311]
     """
     x = jnp.asarray(x)
     if x.dtype != jnp.float64:
