@@ -81,7 +81,7 @@ def rational_quadratic(x, bin_: Bin, xp=np):
     bin_ : Bin
         The bin of every value, of shapes that broadcast with `x`.
     xp : module, default=numpy
-        ``numpy`` or ``jax.numpy``.
+        ``numpy``, ``jax.numpy``, or one with their names.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def rational_quadratic_inverse(y, bin_: Bin, xp=np):
     bin_ : Bin
         The bin of every value, of shapes that broadcast with `y`.
     xp : module, default=numpy
-        ``numpy`` or ``jax.numpy``.
+        ``numpy``, ``jax.numpy``, or one with their names.
 
     Returns
     -------

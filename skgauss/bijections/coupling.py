@@ -13,7 +13,7 @@ from skgauss.bijections.base import (
     broadcast_channels,
     register,
     static,
-    sum_over_channels,
+    sum_over_first,
 )
 from skgauss.bijections.conditioner import MLP, remoteness
 from skgauss.bijections.elementwise import ElementwiseSpline
@@ -72,14 +72,14 @@ class _Coupling(Bijection):
         identity, transformed = x[:n_identity], x[n_identity:]
         mapped, log_slope = self._map(self._params(identity, n_transformed), transformed)
         identity, log_det = self._map_identity(identity)
-        return jnp.concatenate([identity, mapped]), log_det + sum_over_channels(log_slope)
+        return jnp.concatenate([identity, mapped]), log_det + sum_over_first(log_slope)
 
     def _inverse(self, z):
         n_identity, n_transformed = _halves(z.shape[0])
         identity, log_det = self._unmap_identity(z[:n_identity])
         params = self._params(identity, n_transformed)
         transformed, log_slope = self._unmap(params, z[n_identity:])
-        return jnp.concatenate([identity, transformed]), log_det + sum_over_channels(log_slope)
+        return jnp.concatenate([identity, transformed]), log_det + sum_over_first(log_slope)
 
 
 def _conditioner(key, n_channels, n_params, hidden_layer_sizes):

@@ -12,7 +12,7 @@ from skgauss.bijections.base import (
     on_device,
     register,
     static,
-    sum_over_channels,
+    sum_over_first,
 )
 from skgauss.bijections.trainable_spline import (
     n_spline_parameters,
@@ -128,8 +128,8 @@ class ElementwiseSpline(Bijection):
 
     def _forward(self, x):
         z, log_slope = spline_forward(self._positioned(x), x, self.bound)
-        return z, sum_over_channels(log_slope)
+        return z, sum_over_first(log_slope)
 
     def _inverse(self, z):
         x, log_slope = spline_inverse(self._positioned(z), z, self.bound)
-        return x, sum_over_channels(log_slope)
+        return x, sum_over_first(log_slope)

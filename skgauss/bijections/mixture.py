@@ -23,7 +23,7 @@ from skgauss.bijections.base import (
     fixed,
     register,
     static,
-    sum_over_channels,
+    sum_over_first,
 )
 from skgauss.bijections.elementary import LOWEST, exp
 from skgauss.mixture import GaussianMixtureMap
@@ -114,15 +114,15 @@ class _Conditional(NamedTuple):
         scaled = _scaled_tail(jnp.where(right, e, -e))  # not of |e|, which has no slope at 0
         tail = self.weights * bell * scaled
         rest = self.weights - tail
-        below = sum_over_channels(jnp.where(right, rest, tail))
-        above = sum_over_channels(jnp.where(right, tail, rest))
+        below = sum_over_first(jnp.where(right, rest, tail))
+        above = sum_over_first(jnp.where(right, tail, rest))
         left = below < above
         smaller = jnp.where(left, below, above)
         far = smaller < self._tiny(x)
         z = ndtri(jnp.where(far, 0.5, smaller))
         z = jnp.where(left, z, -z)
         densities = self.densities(bell)
-        density = sum_over_channels(self.weights * densities)
+        density = sum_over_first(self.weights * densities)
         log_slope = jnp.log(jnp.where(far, 1.0, density)) + z**2 / 2 + _HALF_LOG_2PI
 
         def with_far():
@@ -303,7 +303,7 @@ class FixedMixture(Bijection):
         """Weights given one more channel, and the share of the row that is lost to the guard."""
         guard = self.guard * densities[0]
         posterior = (weights * (densities + guard)).at[0].set(0.0)
-        total = sum_over_channels(posterior)
+        total = sum_over_first(posterior)
         share = guard / ((1 + self.guard) * total)
         posterior = (posterior / (total * (1 + self.guard))).at[0].set(weights[0])
         return posterior, jnp.clip(share, lost, 1.0)

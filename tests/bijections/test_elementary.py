@@ -15,8 +15,6 @@ ARGUMENTS = {
     "log": np.exp(np.concatenate([RNG.uniform(-707, 708, 20_000), 0.1 * RNG.normal(size=20_000)])),
     "silu": np.concatenate([RNG.uniform(-690, 690, 20_000), RNG.normal(size=20_000), [0.0, 1e9]]),
 }
-
-
 REFERENCE = {"exp": np.exp, "log": np.log, "silu": lambda x: x * expit(x)}
 OF_JAX = {"exp": jnp.exp, "log": jnp.log, "silu": jax.nn.silu}
 
