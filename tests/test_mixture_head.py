@@ -93,6 +93,7 @@ def rings(n_rows, seed):
     return np.column_stack([*ring, np.exp(rng.normal(size=n_rows) + 5 * ring[2])])
 
 
+@pytest.mark.slow  # the decision by itself is tried below
 def test_auto_takes_the_likelier_of_a_mixture_and_a_warped_one(monkeypatch):
     monkeypatch.setattr(skgauss.head_selection, "_WARPED_FROM", 2_000)
     X = rings(3_500, 0)
@@ -109,7 +110,7 @@ def test_auto_takes_the_likelier_of_a_mixture_and_a_warped_one(monkeypatch):
 
 def test_what_couplings_straighten_is_plainer_for_a_mixture(monkeypatch):
     """Two columns that follow from two others, but for little."""
-    monkeypatch.setattr(skgauss.warp, "_MAX_ITER", 40)
+    monkeypatch.setattr(skgauss.warp, "_MAX_ITER", 20)
     x = np.random.default_rng(0).normal(size=(4_000, 4))
     product, wave = x[:, 0] * x[:, 1], np.sin(3 * x[:, 0]) * x[:, 1]
     X = np.column_stack([x[:, :2], product + 0.02 * x[:, 2], wave + 0.02 * x[:, 3]])
