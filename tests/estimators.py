@@ -40,7 +40,7 @@ ESTIMATORS: dict[str, BaseEstimator] = {
     "glow-affine-head": glow(head="affine", coupling="affine"),
     "glow-mixture-head": glow(head="mixture"),
     "glow-warped-head": glow(head="warped", coupling="affine"),
-    "glow-float64": glow(dtype="float64", early_stopping=False),
+    "glow-float64": glow(dtype="float64", coupling="affine", early_stopping=False),
     "glow-rotation": glow(mixer="rotation"),
     "glow-householder": glow(mixer="householder", coupling="affine", head="spline"),
     "glow-cayley": glow(mixer="cayley", coupling="affine", head="affine"),
