@@ -26,7 +26,7 @@ ESTIMATORS = [
 ]
 
 # The further checks are of names, frames and messages: a flow that is quick to train will do.
-QUICK = [glow(coupling="affine"), *ESTIMATORS[1:]]
+QUICK = [glow(), *ESTIMATORS[1:]]
 
 # What scikit-learn runs on its own estimators beyond `check_estimator`. Versions name them
 # differently; a name that the installed one lacks is skipped.

@@ -82,6 +82,6 @@ def test_depth_does_not_change_the_number_of_compilations(compiled):
     for n_steps in (23, 29, 31):  # no array of any other test has these sizes
         compiled.clear()
         sizes = (n_steps + 10,)
-        glow(coupling="affine", n_steps=n_steps, hidden_layer_sizes=sizes).fit(small_table(150))
+        glow(n_steps=n_steps, hidden_layer_sizes=sizes).fit(small_table(150))
         counts.append(len(compiled))
     assert 0 < counts[1] == counts[2]  # the first one compiled what has no such shape, too

@@ -149,9 +149,7 @@ def test_grid_search_over_processes():
     X = table("small")
     results = []
     for n_jobs in (1, 2):
-        search = GridSearchCV(
-            glow(coupling="affine"), {"max_iter": [1, 2]}, cv=2, n_jobs=n_jobs, refit=False
-        )
+        search = GridSearchCV(glow(), {"max_iter": [1, 2]}, cv=2, n_jobs=n_jobs, refit=False)
         results.append(search.fit(X).cv_results_["mean_test_score"])
     np.testing.assert_allclose(results[0], results[1], rtol=1e-9)
     assert np.isfinite(results[0]).all()
@@ -210,7 +208,7 @@ def test_skops_needs_trust_in_skgauss_only(name):
 
 
 def test_a_loaded_model_trains_on(tmp_path):
-    model = glow(coupling="affine", warm_start=True).fit(table("small"))
+    model = glow(warm_start=True).fit(table("small"))
     saved = skops.io.dumps(model)
     again = skops.io.loads(saved, trusted=skops.io.get_untrusted_types(data=saved))
     model.fit(table("small"))

@@ -22,11 +22,13 @@ from skgauss.rows import Table
 from skgauss.training import maximize_likelihood
 from tests.estimators import fitted, glow, small_table, table, two_moons
 
+MOONS = glow(coupling="spline", n_steps=4, hidden_layer_sizes=(32,), max_iter=25)
+
 
 @pytest.fixture(scope="module")
 def moons():
     """A model trained on two moons, enough of them to get little noise behind the head."""
-    return glow(n_steps=4, hidden_layer_sizes=(32,), max_iter=25).fit(two_moons(2500, seed=0))
+    return clone(MOONS).fit(two_moons(2500, seed=0))
 
 
 # The record of training
@@ -141,7 +143,7 @@ def test_verbose_shows_progress(capsys):
 
 def test_warm_start_continues():
     X = two_moons(600, seed=0)
-    model = glow(coupling="affine", max_iter=3, warm_start=True, early_stopping=False).fit(X)
+    model = glow(max_iter=3, warm_start=True, early_stopping=False).fit(X)
     head, first = model.flow_.bijections[0], model.score(X)
     losses = list(model.loss_curve_)
     model.fit(X)
@@ -170,7 +172,7 @@ def test_without_warm_start_fit_starts_afresh():
     ],
 )
 def test_warm_start_refuses_another_architecture(name, value):
-    model = glow(warm_start=True, head="spline").fit(small_table(150))
+    model = glow(warm_start=True, coupling="spline").fit(small_table(150))
     model.set_params(**{name: value})
     with pytest.raises(ValueError, match=rf"{name}=.*warm_start=False"):
         model.fit(small_table(150))
@@ -194,7 +196,7 @@ def test_warm_start_refuses_other_columns():
 
 def test_partial_fit_improves_over_passes():
     X, test = two_moons(2000, seed=0), two_moons(2000, seed=1)
-    model = glow(coupling="affine", n_steps=4, batch_size=128, learning_rate_init=5e-3)
+    model = glow(n_steps=4, batch_size=128, learning_rate_init=5e-3)
     model.partial_fit(X)
     assert model.n_iter_ == 1
     head, first = model.flow_.bijections[0], model.score(test)
@@ -239,7 +241,7 @@ def test_weights_shift_the_density_as_copies_would():
     test = np.vstack([rng.normal(-3, 1, (500, 2)), rng.normal(3, 0.5, (1500, 2))])
     differences = []
     for seed in range(3):
-        model = glow(coupling="affine", max_iter=40, random_state=seed)
+        model = glow(max_iter=40, random_state=seed)
         weighted = clone(model).fit(X, sample_weight=weight).score(test)
         copied = clone(model).fit(np.repeat(X, weight, axis=0)).score(test)
         unweighted = clone(model).fit(X).score(test)
@@ -256,8 +258,8 @@ def test_dequantize_learns_a_density_of_the_step():
     """A uniform column on a grid of step 1 has the density of its continuous counterpart."""
     X = np.random.default_rng(0).integers(0, 20, (1500, 2)).astype(float)
     with pytest.warns(TiedColumnWarning, match=r"step 1\)"):
-        glow(coupling="affine").fit(X)
-    model = glow(coupling="affine", dequantize=True).fit(X)
+        glow().fit(X)
+    model = glow(dequantize=True).fit(X)
     assert model.score(X) == pytest.approx(-2 * np.log(20), abs=0.3)
     assert model.score_samples(X).max() < -2 * np.log(20) + 2.5
 
@@ -278,7 +280,7 @@ def test_two_moons_are_better_than_a_gaussian():
     gains = []
     for seed in range(3):
         X, test = two_moons(2500, seed=seed), two_moons(2000, seed=100 + seed)
-        model = glow(n_steps=4, hidden_layer_sizes=(32,), max_iter=25, random_state=seed).fit(X)
+        model = clone(MOONS).set_params(random_state=seed).fit(X)
         gaussian = stats.multivariate_normal(X.mean(axis=0), np.cov(X.T))
         gains.append(model.score(test) - gaussian.logpdf(test).mean())
     assert np.mean(gains) > 0.6
@@ -318,7 +320,7 @@ def test_behind_a_mixture_training_starts_at_the_density_of_the_head(coupling):
 
 def test_before_training_the_linear_maps_mix_nothing_unless_a_mixture_goes_before():
     for head in ("spline", "mixture"):
-        model = glow(head=head, coupling="affine", max_iter=1, learning_rate_init=1e-12)
+        model = glow(head=head, max_iter=1, learning_rate_init=1e-12)
         weights = model.fit(small_table()).flow_.bijections[1].steps.mixer
         is_permutation = np.allclose(weights.lower, 0) and np.allclose(weights.upper, 0)
         assert is_permutation == (head == "spline")
@@ -336,7 +338,7 @@ def test_ladder_covers_every_size_and_is_documented():
 
 def test_large_tables_leave_the_mixture_to_those_who_ask_for_it(monkeypatch):
     monkeypatch.setattr(skgauss.glow, "MAX_MIXTURE_ROWS", 1_000)
-    model = glow(head="auto", coupling="affine", n_steps=1, max_iter=1)
+    model = glow(head="auto", n_steps=1, max_iter=1)
     X = two_moons(1_500, seed=0)
     assert not has_mixture(model.fit(X).flow_.bijections[0])
     assert has_mixture(model.fit(X[:900]).flow_.bijections[0])

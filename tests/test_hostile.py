@@ -140,14 +140,14 @@ def test_tied_and_gridded_columns_are_named_with_their_step():
     X[:, 2] = np.where(X[:, 2] < 0.5, 0.0, X[:, 2])
     frame = pd.DataFrame(X, columns=["smooth", "grid", "censored"])
     with pytest.warns(TiedColumnWarning, match=r"'grid' \(step 0\.25\)") as record:
-        glow(coupling="affine").fit(frame)
+        glow().fit(frame)
     message = str(record[0].message)
     assert "censored" in message
     assert "smooth" not in message
     assert "dequantize=True" in message
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        glow(coupling="affine", dequantize=True).fit(frame)
+        glow(dequantize=True).fit(frame)
 
 
 @ties_allowed
@@ -199,7 +199,7 @@ def test_memmap_is_not_copied_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(skgauss.rows, "_CACHE_BYTES", 1 << 16)
     monkeypatch.setattr(skgauss.glow, "MAX_MIXTURE_ROWS", 5_000)
     whole = _memmap(tmp_path / "X.npy", np.random.default_rng(0).normal(size=(160_000, 40)))
-    model = glow(coupling="affine", n_steps=1, max_iter=1, batch_size=4096)
+    model = glow(n_steps=1, max_iter=1, batch_size=4096)
     model.fit(whole[:6000]).score_samples(whole[:10])  # compile, which allocates too
     peaks = {}
     tracemalloc.start()
@@ -227,7 +227,7 @@ def _state(estimator):
 @pytest.mark.parametrize("warm_start", [False, True])
 @pytest.mark.parametrize("n_updates", [0, 5, 40])
 def test_an_interrupt_leaves_the_fitted_state(monkeypatch, warm_start, n_updates):
-    model = glow(coupling="affine", warm_start=warm_start).fit(small_table())
+    model = glow(warm_start=warm_start).fit(small_table())
     before, scores = _state(model), model.score_samples(small_table())
     update, done = skgauss.training._Trainer.update, []
 
@@ -252,7 +252,7 @@ def test_an_interrupted_first_fit_leaves_it_unfitted(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(skgauss.training._Trainer, "update", interrupted)
-    model = glow(coupling="affine")
+    model = glow()
     before = _state(model)
     with pytest.raises(KeyboardInterrupt):
         model.fit(small_table())
@@ -279,7 +279,7 @@ def test_a_failed_refit_leaves_the_fitted_state(estimator, spoil):
 
 def test_divergence_warns_and_keeps_a_map_that_works():
     X = small_table()
-    model = glow(coupling="affine", learning_rate_init=1e8, early_stopping=False)
+    model = glow(learning_rate_init=1e8, early_stopping=False)
     with pytest.warns(ConvergenceWarning, match="learning_rate_init"):
         model.fit(X)
     Z = model.transform(X)

@@ -52,6 +52,7 @@ def _tail_coefficients():
     return chebyshev.cheb2poly(chebyshev.chebinterpolate(scaled, _DEGREE)).tolist()
 
 
+@jax.custom_jvp
 def _scaled_tail(distance):
     """Probability of a normal beyond a distance >= 0, over ``exp(-distance^2 / 2)``."""
     x = jnp.minimum(distance, _FARTHEST[str(distance.dtype)]) * math.sqrt(0.5)
@@ -60,6 +61,17 @@ def _scaled_tail(distance):
     for coefficient in reversed(rest):
         value = value * y + coefficient
     return 0.5 * value / (1 + 2 * x)  # XLA would compute a product again for every sum of it
+
+
+@_scaled_tail.defjvp
+def _(primals, tangents):
+    """Slope ``x t(x) - 1 / sqrt(2 pi)``, whose digits cancel far out: there its expansion."""
+    (x,), scaled = primals, _scaled_tail(*primals)
+    far = float(jnp.finfo(x.dtype).eps) ** -0.2
+    inverse_square = jnp.maximum(x, far) ** -2
+    near_slope = x * scaled - 1 / math.sqrt(2 * math.pi)
+    far_slope = inverse_square * (3 * inverse_square - 1) / math.sqrt(2 * math.pi)
+    return scaled, tangents[0] * jnp.where(x < far, near_slope, far_slope)
 
 
 def _log_ndtr_and_hazard(e):
