@@ -5,6 +5,7 @@ run again, it takes the place of the old one. ``--quick`` cuts every part down t
 and keeps nothing; ``--print`` makes the tables anew, and measures nothing.
 
 - ``epochs``: seconds per epoch of GlowGaussianizer by rows, columns and steps;
+- ``fits``: seconds and memory of GlowGaussianizer's fit by rows and columns;
 - ``scores``: seconds and memory of score_samples by rows and columns;
 - ``peers``: rows per second in training and in scoring, beside flowjax and nflows.
 """
@@ -15,6 +16,7 @@ import argparse
 from pathlib import Path
 
 import scaling_epochs
+import scaling_fits
 import scaling_peers
 import scaling_scores
 from result_parts import parse_parts, parts_parser, run_parts
@@ -24,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 #: name -> (title, function that yields the part's records, function that makes their tables)
 PARTS = {
     "epochs": ("Seconds per epoch", scaling_epochs.records, scaling_epochs.tables),
+    "fits": ("Fitting: seconds and memory", scaling_fits.records, scaling_fits.tables),
     "scores": ("Scoring: seconds and memory", scaling_scores.records, scaling_scores.tables),
     "peers": ("Rows per second beside other flows", scaling_peers.records, scaling_peers.tables),
 }

@@ -129,9 +129,13 @@ class BaseGaussianizer(
         """
         with all_or_nothing(self):
             self._validate_params()
-            X, sample_weight = validate_rows(self, X, sample_weight, reset=True)
+            X, sample_weight = validate_rows(self, X, sample_weight, reset=not self._carries_on())
             self._fit(X, sample_weight)
         return self
+
+    def _carries_on(self) -> bool:
+        """Whether `fit` goes on from what was fitted before, hence to the same columns."""
+        return False
 
     @property
     def _n_features_out(self) -> int:

@@ -84,6 +84,8 @@ class Sample(NamedTuple):
     def turned(self, share: float) -> Self:
         """The rows in the order that starts behind this share of them, and comes round."""
         start = int(np.searchsorted(np.cumsum(self.weight), share * self.weight.sum()))
+        if not start:
+            return self
         columns = np.roll(self.columns, -start, axis=1)
         return self._replace(columns=columns, weight=np.roll(self.weight, -start))
 

@@ -6,7 +6,6 @@ import dataclasses
 import time
 import warnings
 from contextlib import nullcontext
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, cast
 
@@ -101,13 +100,13 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
           trained before all others, then the map of a mixture of what these make of the rows.
 
         "auto" takes a mixture, of as many components as rows held out want, or of one where rows
-        are few, up to 300,000 training rows: it is far likelier where columns depend on each other,
-        but more rows teach the steps as much. From 5,000 training rows on, with early stopping and
-        if `max_time` is not below 125, a warped one is tried too, and the likelier on rows held out
-        is kept; it is "spline" if a mixture finds nothing to do behind such couplings. Behind a
-        mixture, every ActNorm starts as the identity: rows that a mixture was fitted to look more
-        normal than others. It evaluates some 9,000 rows of 10 columns per second and core at its
-        largest; "spline" evaluates the more rows.
+        are few, up to 300,000 training rows and 256 MiB of them in `dtype`: it is far likelier
+        where columns depend on each other, but more rows teach the steps as much. From 5,000
+        training rows on, with early stopping and if `max_time` is not below 125, a warped one is
+        tried too, and the likelier on rows held out is kept; it is "spline" if a mixture finds
+        nothing to do behind such couplings. Behind a mixture, every ActNorm starts as the identity:
+        rows that a mixture was fitted to look more normal than others. It evaluates some 9,000 rows
+        of 10 columns per second and core at its largest; "spline" evaluates the more rows.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the networks in the couplings.
     n_bins : int, default=8
@@ -171,6 +170,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     training_noise_ : array of shape (n_features,)
         Standard deviation of the noise added to the training rows behind the head: 1 for a
         constant column; for the others chosen by cross-validation, 0 for most large tables.
+    noise_width_ : array of shape (n_features,)
+        With `dequantize`, width of the uniform noise that tied columns are read with; else 0.
     optimizer_state_ : list of arrays
         What `warm_start` and `partial_fit` carry on from.
     data_min_, data_max_ : array of shape (n_features,)
@@ -315,19 +316,25 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             self._learn(X, sample_weight, carry_on=started, one_pass=True)
         return self
 
+    def _carries_on(self):
+        return self.warm_start and hasattr(self, "flow_")
+
     def _fit(self, X, sample_weight):
-        carry_on = self.warm_start and hasattr(self, "flow_")
-        self._learn(X, sample_weight, carry_on=carry_on, one_pass=False)
+        self._learn(X, sample_weight, carry_on=self._carries_on(), one_pass=False)
 
     @with_callbacks
     def _learn(self, X, sample_weight, *, carry_on, one_pass):
         """Prepare the rows, start the flow unless it goes on, and train it."""
         started, rng = time.monotonic(), numpy_generator(self.random_state)
+        if one_pass and carry_on:  # another order of the rows, and other noise, in every pass
+            rng = np.random.default_rng([rng.integers(2**63), self.n_iter_])
         X, weight = canonical_rows(X, sample_weight)
         split = self.early_stopping and not one_pass
         train, held_out = split_rows(len(X), self.validation_fraction if split else 0.0, rng)
-        names = [column_label(self, j) for j in range(X.shape[1])]
-        table = Table(X, weight, noise_width(X, names, dequantize=self.dequantize), rng)
+        if not carry_on:
+            names = [column_label(self, j) for j in range(X.shape[1])]
+            self.noise_width_ = noise_width(X, names, dequantize=self.dequantize)
+        table = Table(X, weight, self.noise_width_, rng, np.dtype(self.dtype))
         kind = self._head_kind(table, len(train))
         expected = self._configuration(table, kind in ("auto", "mixture", "warped"))
         self._note_range(X, widen=carry_on)
@@ -342,9 +349,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         config = self._configuration(table, has_mixture(self._parts()[0]))
         rows, judges = self._behind_head(table, train, held_out)  # before the clock is read
         options = self._options(config, one_pass, time.monotonic() - started)
-        follow = partial(self._callback, X=X, max_iter=options.max_iter)
+        task = self._fit_task(X, options.max_iter)
         seed = rng.integers(2**63)
-        state, progress = self._train(rows, judges, options, rng, carry_on, follow)
+        state, progress = self._train(rows, judges, options, rng, carry_on, task)
         is_few = len(held_out) and not carry_on and weight.sum() < FIT_AGAIN_BELOW
         # In a quarter of the time, time has not kept the mixture from its size, nor does this.
         in_time = self.max_time is None or time.monotonic() - started < self.max_time / 4
@@ -352,11 +359,13 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             rng = np.random.default_rng(seed)  # however long the training before
             state, progress.best = self._learn_all(table, options, progress.best_iter, rng)
         self._note_training(state, progress, carry_on)
+        if task is not None:
+            task.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
 
     def _learn_all(self, table, options, n_iter, rng):
         """Start the flow again, and train it for so many iterations, on all rows."""
         train, nothing = np.split(np.arange(len(table.X)), [len(table.X)])
-        table = Table(table.X, table.weight, table.width, rng)
+        table = table.drawing_from(rng)
         with one_blas_thread():
             self._start(table, train, nothing, rng, like=self._parts()[0])
         options = dataclasses.replace(options, stop_after=n_iter)
@@ -370,12 +379,21 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         judges = table.rows(held_out, head) if len(held_out) else None
         return table.rows(train, head, self.training_noise_), judges
 
-    def _train(self, rows, judges, options, rng, carry_on=False, follow=None):
+    def _train(self, rows, judges, options, rng, carry_on=False, task=None):
         """Train the steps behind the head; what training carries on from, and what it gave."""
         head, stack = self._parts()
         state = self._state(carry_on, stack)
-        follow = follow and follow(head, stack)
-        return maximize_likelihood(stack, state, rows, judges, options, rng, follow)
+        follow = task and self._following(task, head, stack)
+        state, progress = maximize_likelihood(stack, state, rows, judges, options, rng, follow)
+        if progress.stopped == "diverged":
+            warnings.warn(
+                f"Training diverged in iteration {len(progress.loss_curve)}: a likelihood was not "
+                "finite. The best parameters before that are kept. A smaller learning_rate_init "
+                f"or dtype='float64' may help, or columns that are less extreme.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return state, progress
 
     def _configuration(self, table, behind_mixture):
         """What "auto" means for such a table, where the parameters leave it open."""
@@ -463,7 +481,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         for name, was in fitted.items():
             now = getattr(config if hasattr(config, name) else self, name)
             given = getattr(self, name)
-            if given != "auto" and now != was:
+            if not (isinstance(given, str) and given == "auto") and now != was:
                 raise ValueError(
                     f"{name}={now!r} differs from the fitted {was!r}: training can only carry on "
                     "with the same steps. Set it back, or fit with warm_start=False."
@@ -497,36 +515,29 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             verbose=self.verbose,
         )
 
-    def _callback(self, head, stack, *, X, max_iter):
-        """Let scikit-learn's callbacks, where there are any, follow and stop training."""
+    def _fit_task(self, X, max_iter):
+        """The task of fitting, where scikit-learn's callbacks follow it; else None."""
         n_tasks = None if max_iter == np.inf else max_iter
-        context = self._init_callback_context(max_subtasks=n_tasks)
-        if context is None or not hasattr(self, "_skl_callbacks"):
+        task = self._init_callback_context(max_subtasks=n_tasks)
+        if task is None or not hasattr(self, "_skl_callbacks"):
             return None
-        context.call_on_fit_task_begin(estimator=self, X=X)
+        return task.call_on_fit_task_begin(estimator=self, X=X)
+
+    def _following(self, task, head, stack):
+        """Let callbacks follow every iteration, and stop training."""
 
         def after_iteration(progress):
-            task = context.subcontext(task_name="iteration")
-            task.call_on_fit_task_begin(estimator=self, X=X)
+            iteration = task.subcontext(task_name="iteration")
+            iteration.call_on_fit_task_begin(estimator=self)
             fitted = {"flow_": Chain((head, with_parameters(stack, progress.best)))}
-            stop = task.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=fitted)
-            if stop or len(progress.loss_curve) == max_iter:
-                context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=fitted)
-            return stop
+            return iteration.call_on_fit_task_end(estimator=self, reconstruction_attributes=fitted)
 
         return after_iteration
 
     def _note_training(self, state, progress, carry_on):
         """Turn what training gave into fitted attributes."""
         head, stack = self._parts()
-        if progress.stopped == "diverged":
-            warnings.warn(
-                f"Training diverged in iteration {len(progress.loss_curve)}: a loss was not "
-                "finite. The best parameters before that are kept. A smaller learning_rate_init "
-                f"or dtype='float64' may help, or columns that are less extreme.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        if not np.array_equal(state.average, progress.best):  # training went on to what is not kept
             state = start_state(with_parameters(stack, progress.best), np.dtype(self.dtype))
         self.flow_ = Chain((head, with_parameters(stack, progress.best)))
         self.optimizer_state_ = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]

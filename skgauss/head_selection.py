@@ -39,6 +39,7 @@ _WARPED_FROM = 5_000  # rows: fewer do not train couplings from scratch
 _TIME_FOR_ALL = 100.0  # seconds
 # Of the time: for a warp that is tried, and until when there is a warp, and a plain mixture.
 _TRIAL_TIME, _WARP_UNTIL, _PLAIN_UNTIL = 0.08, 0.4, 0.8
+_START_UNTIL = 0.5  # of the time: for what a mixture follows
 _TRIAL = 1 / 6  # of a warp's iterations, and
 _TRAINING_GAIN = 0.3  # nats that the others may add
 _FEW = (1, 2, 4, 8, 16, 32, 64)  # components, and
@@ -118,7 +119,8 @@ def fit_head(
     decides = kind == "auto" and enough_rows and clock.max_time >= _TIME_FOR_ALL
     ahead = warp_compiled_ahead(len(table.Y), len(held_out.weight)) if decides else nullcontext()
     with ahead:
-        marginal = what_a_mixture_follows(_spline(), table, held_out, sizes)
+        seconds = clock.left(_START_UNTIL)
+        marginal = what_a_mixture_follows(_spline(), table, held_out, sizes, seconds)
     plain = _Front.of(marginal, table, held_out)
     if not decides:
         return plain.head(sizes, clock.left())
@@ -149,11 +151,11 @@ def _likeliest(plain, sizes, table, held_out, rng, clock):
     mixture is fitted unless less is promised of it, and the warped one if more is then.
     """
     start, tried = _tried(table, held_out, rng, clock)
-    hoped = plain.promise()
+    hoped = plain.promise(clock.left(_WARP_UNTIL))
     if tried + _TRAINING_GAIN <= hoped:
         return plain.head(sizes, clock.left())
     warped = start.warped(rng, clock.left(_WARP_UNTIL))
-    promised, least = warped.promise(), -math.inf
+    promised, least = warped.promise(clock.left(_PLAIN_UNTIL)), -math.inf
     if promised <= hoped:
         head = plain.head(sizes, clock.left(_PLAIN_UNTIL))
         least = plain.log_likelihood(head) + _STEPS_GAIN
@@ -215,14 +217,15 @@ class _Front(NamedTuple):
         log_density = log_det - 0.5 * np.sum(Z**2 + math.log(2 * math.pi), axis=1)
         return np.average(log_density, weights=self.judges.weight)
 
-    def promise(self) -> float:
+    def promise(self, max_time=None) -> float:
         """Log-likelihood to expect of many components, by what few give and gain, in one ladder."""
         rows, weight = self.table.Y.T, self.table.weight
         Z, log_det = head_forward(Chain(self.layers), self.judges.Y.T, self._n_jobs)
         n_parameters = math.comb(rows.shape[1] + 2, 2)
         sizes = [k for k in _FEW if k == 1 or k * n_parameters <= len(rows)]
         judges = Z, self.judges.weight
-        found = held_out_likelihoods(rows, weight, *judges, sizes, n_jobs=self._n_jobs)
+        limits = {"max_time": max_time, "n_jobs": self._n_jobs}
+        found = held_out_likelihoods(rows, weight, *judges, sizes, **limits)
         gain = found.max() - found[:-1].max(initial=found[0])
         doublings = sum(_DECAY**i for i in range(1, _MORE_RUNGS + 1))
         _, scale = standardisation(rows, weight)
@@ -238,7 +241,9 @@ def _tried(table, held_out, rng, clock):
     """Maps of columns, or straight lines: where couplings promise more after a trial, and what."""
     fronts = [_Front.of(fit_marginal(m, table), table, held_out) for m in follows(_spline())]
     seconds = clock.limit and _TRIAL_TIME * clock.limit
-    promises = [front.warped(rng, seconds, _TRIAL).promise() for front in fronts]
+    promises = [
+        front.warped(rng, seconds, _TRIAL).promise(clock.left(_WARP_UNTIL)) for front in fronts
+    ]
     best = int(np.argmax(promises))
     return fronts[best], promises[best]
 

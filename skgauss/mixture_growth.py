@@ -298,6 +298,7 @@ def held_out_likelihoods(
     candidates: Sequence[int],
     *,
     n_ladders: int = 1,
+    max_time: float | None = None,
     n_jobs: int | None = None,
 ) -> np.ndarray:
     """Log-likelihood of rows held out for each number of components.
@@ -313,13 +314,16 @@ def held_out_likelihoods(
         Increasing.
     n_ladders : int, default=1
         Number of mixtures whose mean is judged.
+    max_time : float or None, default=None
+        Seconds: no number of components is begun that would probably take longer.
     n_jobs : int or None, default=None
         Threads that share the ladders.
 
     Returns
     -------
     log_likelihood : array of shape (n_candidates,)
-        Mean over the rows, in nats, in the units of the columns' scales.
+        Mean over the rows, in nats, in the units of the columns' scales; of fewer candidates where
+        there was no time for all.
 
     Examples
     --------
@@ -336,4 +340,9 @@ def held_out_likelihoods(
     sample = Sample.standardised(X, weight, loc, scale)
     held_out = Sample.standardised(X_held_out, weight_held_out, loc, scale)
     climb = _Climb(sample, range(n_ladders), candidates, n_jobs)
-    return np.array([log_likelihood for _, log_likelihood in climb.scored(held_out)])
+    found, start = [], time.monotonic()
+    for _, log_likelihood in climb.scored(held_out):
+        found.append(log_likelihood)
+        if max_time is not None and _NEXT_RUNG * (time.monotonic() - start) > max_time:
+            break
+    return np.array(found)

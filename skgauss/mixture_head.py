@@ -201,6 +201,7 @@ def what_a_mixture_follows(
     table: Columns,
     held_out: Columns,
     candidates: Sequence[int] | None = None,
+    max_time: float | None = None,
 ) -> BaseMarginal:
     """Fit the maps behind which a mixture is plainer: marginal maps, or straight lines.
 
@@ -214,6 +215,8 @@ def what_a_mixture_follows(
     table, held_out : skgauss.iteration.Columns
     candidates : sequence of int, default=None
         Sizes of the small mixture; None means powers of two up to 16.
+    max_time : float or None, default=None
+        Seconds that both mixtures should take; less time gives them fewer components.
 
     Returns
     -------
@@ -233,13 +236,15 @@ def what_a_mixture_follows(
     SplineMarginal(n_knots=2)
     """
     some, _ = table.split(_RACE_ROWS)
+    seconds = None if max_time is None else max_time / 2
     judges = held_out if len(held_out.weight) else some
 
     def log_likelihood(fitted):
         layer = MapLayer(fitted)
         behind = spread_ties(some)
         behind.forward(layer)
-        mixture = select_mixture(behind, held_out.mapped(layer), candidates or _RACE, n_ladders=1)
+        judged = held_out.mapped(layer)
+        mixture = select_mixture(behind, judged, candidates or _RACE, seconds, n_ladders=1)
         Z, log_det = fitted._forward(judges.Y.T)
         return judges.weight @ (log_det + mixture.log_density(Z))
 

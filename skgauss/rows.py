@@ -126,6 +126,8 @@ class Table:
     width : array of shape (n_features,)
         Of the uniform noise added to every column when it is read.
     rng : numpy.random.Generator
+    dtype : numpy dtype, default=float32
+        Of the rows that are kept behind the head.
 
     Examples
     --------
@@ -137,8 +139,13 @@ class Table:
     [[4.0, 5.0], [0.0, 1.0]]
     """
 
-    def __init__(self, X, weight, width, rng):
+    def __init__(self, X, weight, width, rng, dtype=np.float32):
         self.X, self.weight, self.width, self.rng = X, weight, width, rng
+        self.dtype = np.dtype(dtype)
+
+    def drawing_from(self, rng: np.random.Generator) -> Table:
+        """The same table, its noise drawn from another generator."""
+        return Table(self.X, self.weight, self.width, rng, self.dtype)
 
     def load(self, indices: np.ndarray) -> np.ndarray:
         """Read rows, in float64.
@@ -158,7 +165,7 @@ class Table:
 
     def is_cached(self, n_rows: int) -> bool:
         """Whether so many rows are kept in memory behind the head."""
-        return 4 * n_rows * self.X.shape[1] <= _CACHE_BYTES
+        return self.dtype.itemsize * n_rows * self.X.shape[1] <= _CACHE_BYTES
 
     def rows(self, indices: np.ndarray, head: Chain, noise: np.ndarray | None = None) -> Rows:
         """Rows behind the head; kept in memory if they take less than 256 MiB.
@@ -175,7 +182,7 @@ class Table:
         rows : skgauss.training.Rows
         """
         shape = (len(indices), self.X.shape[1])
-        latents = np.empty(shape, np.float32) if self.is_cached(len(indices)) else None
+        latents = np.empty(shape, self.dtype) if self.is_cached(len(indices)) else None
         total, compiled = 0.0, repays_compilation(head, len(indices))
         for start in range(0, shape[0], _BLOCK):
             part = slice(start, start + _BLOCK)

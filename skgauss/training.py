@@ -213,7 +213,7 @@ def _update(layout, state, gradients, rate, averaging, alpha):
 class _Trainer:
     """The parts of a training run that do not change from batch to batch."""
 
-    def __init__(self, flow: Bijection, rows: Rows, options: TrainingOptions, pool):
+    def __init__(self, flow: Bijection, rows: Rows, options: TrainingOptions, pool, n_before=0):
         template, self.held = partition(flow)
         self.layout = _Layout.of(template)
         self.options, self.pool, self.devices = options, pool, jax.local_devices()
@@ -221,18 +221,19 @@ class _Trainer:
         self.x64 = np.dtype(options.dtype) == np.float64
         a_pass = self.iteration(np.arange(len(rows.weight)), np.random.default_rng(0))
         self.total = len(a_pass) * options.max_iter  # updates
-        self.rate, self.restart = options.learning_rate_init, 0  # at that update
+        self.rate, self.start = options.learning_rate_init, -n_before  # updates made before
 
     def on_shards(self, function, vector, x, weight):
         """Apply a compiled function to the two halves of a batch, in two threads."""
 
         def run(shard):
             inputs = (vector, self.held, x[shard], weight[shard])
-            if len(self.devices) > 1:
-                inputs = jax.device_put(inputs, self.devices[shard % len(self.devices)])
             with jax.enable_x64(self.x64):
+                if len(self.devices) > 1:
+                    inputs = jax.device_put(inputs, self.devices[shard % len(self.devices)])
                 outputs = jax.block_until_ready(function(self.layout, *inputs))
-            return outputs if len(self.devices) == 1 else jax.device_put(outputs, self.devices[0])
+                several = len(self.devices) > 1
+                return jax.device_put(outputs, self.devices[0]) if several else outputs
 
         return list(self.pool.map(run, range(N_SHARDS)))
 
@@ -266,7 +267,7 @@ class _Trainer:
 
     def schedule(self, done, share):
         """Learning rate and averaging after `done` updates, a `share` of all in updates or time."""
-        warmup, done = int(min(_WARMUP, max(1, self.total / 10))), done - self.restart
+        warmup, done = int(min(_WARMUP, max(1, self.total / 10))), done - self.start
         rate = min(1.0, (done + 1) / warmup)
         if not self.options.constant_rate:
             rate *= 0.5 * (1 + math.cos(math.pi * min(share, 1)))
@@ -275,7 +276,7 @@ class _Trainer:
 
     def go_back(self, best, done):
         """The state from which training goes on, more slowly, after it went astray."""
-        self.rate, self.restart = _RATE_CUT * self.rate, done
+        self.rate, self.start = _RATE_CUT * self.rate, done
         return TrainingState(np.array(best), np.array(best), _adam_start(best))
 
     def log_density(self, vector, rows):
@@ -460,7 +461,9 @@ def maximize_likelihood(
         ThreadPoolExecutor(N_SHARDS) as pool,
         tqdm(total=options.max_iter, disable=not options.verbose, unit="iter") as bar,
     ):
-        trainer, order = _Trainer(flow, rows, options, pool), np.arange(len(rows.weight))
+        n_before = int(state.optimizer[-1].count)
+        trainer = _Trainer(flow, rows, options, pool, n_before)
+        order = np.arange(len(rows.weight))
         start = progress.best
         done, spent = 0, 0.0  # updates, and the share of the time
         while len(progress.loss_curve) < min(options.max_iter, options.stop_after):

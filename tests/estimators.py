@@ -37,7 +37,7 @@ rbig = partial(RBIGTransformer, random_state=0)
 detector = partial(DensityOutlierDetector, random_state=0)
 
 ESTIMATORS: dict[str, BaseEstimator] = {
-    "glow": glow(head="auto", coupling="spline"),
+    "glow": glow(head="auto", coupling="auto"),
     "glow-affine-head": glow(head="affine"),
     "glow-mixture-head": glow(head="mixture"),
     "glow-warped-head": glow(head="warped"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import time
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 import skgauss.glow
 from skgauss import GlowGaussianizer
@@ -169,6 +172,7 @@ def test_without_warm_start_fit_starts_afresh():
         ("coupling", "affine"),
         ("hidden_layer_sizes", (9,)),
         ("n_bins", 5),
+        ("hidden_layer_sizes", np.array([9])),
     ],
 )
 def test_warm_start_refuses_another_architecture(name, value):
@@ -188,10 +192,53 @@ def test_warm_start_takes_auto_on_another_rung():
     assert model.n_iter_ == 2
 
 
+def test_warm_start_refuses_another_number_of_components():
+    model = glow(warm_start=True, coupling="mixture", n_bins=2).fit(small_table(150))
+    with pytest.raises(ValueError, match="n_bins=3 differs from the fitted 2"):
+        model.set_params(n_bins=3).fit(small_table(150))
+
+
 def test_warm_start_refuses_other_columns():
-    model = glow(warm_start=True).fit(small_table(150))
-    with pytest.raises(ValueError, match="3"):
-        model.fit(small_table(150, n_features=2))
+    frame = pd.DataFrame(small_table(150), columns=["a", "b", "c"])
+    model = glow(warm_start=True).fit(frame)
+    state = pickle.dumps(vars(model))
+    for other in (frame[["a", "b"]], frame[["b", "a", "c"]]):
+        with pytest.raises(ValueError, match="feature names"):
+            model.fit(other)
+    with pytest.raises(ValueError, match="2 features"):
+        glow(warm_start=True).fit(small_table(150)).fit(small_table(150, n_features=2))
+    assert pickle.dumps(vars(model)) == state
+
+
+def test_what_comes_next_starts_from_what_was_kept():
+    """Not from where training ended, which rows held out had found worse."""
+    X = small_table(150)
+    model = glow(n_iter_no_change=3, max_iter=60, learning_rate_init=0.2, hidden_layer_sizes=(32,))
+    model.set_params(warm_start=True).fit(X)
+    assert max(model.validation_scores_) > model.validation_scores_[-1]
+    kept = model.score_samples(X)
+    model.set_params(learning_rate_init=1e-12, max_iter=1).fit(X)
+    np.testing.assert_allclose(model.score_samples(X), kept, atol=1e-5)
+    np.testing.assert_allclose(model.partial_fit(X).score_samples(X), kept, atol=1e-5)
+
+
+def test_training_on_all_rows_that_diverges_is_told_and_not_carried_on(monkeypatch):
+    trained = []
+
+    def diverging(*args):
+        state, progress = maximize_likelihood(*args)
+        if trained:
+            progress.stopped = "diverged"
+            state = state._replace(average=np.full_like(state.average, np.nan))
+        trained.append(progress)
+        return state, progress
+
+    monkeypatch.setattr(skgauss.glow, "maximize_likelihood", diverging)
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        model = glow().fit(small_table(150))
+    assert len(trained) == 2
+    assert all(np.isfinite(leaf).all() for leaf in model.optimizer_state_)
+    assert np.isfinite(model.score(small_table(150)))
 
 
 def test_partial_fit_improves_over_passes():
@@ -219,6 +266,51 @@ def test_partial_fit_sees_the_range_of_all_rows():
     assert model.data_max_[0] > 1e4
 
 
+def test_partial_fit_averages_over_the_passes_before():
+    models = [glow(ema_decay=decay, learning_rate_init=1e-2) for decay in (0.0, 0.9)]
+    for _ in range(20):
+        for model in models:
+            model.partial_fit(small_table(150))
+    averages = [with_parameters_of(model) for model in models]
+    np.testing.assert_allclose(*[model.optimizer_state_[0] for model in models])
+    assert np.abs(averages[0] - averages[1]).max() > 1e-3
+
+
+def with_parameters_of(model):
+    """The trained parameters as a vector."""
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(model.flow_.bijections[1])])
+
+
+def test_partial_fit_adds_other_noise_in_every_pass(monkeypatch):
+    """To a constant column, for which there is nothing but noise."""
+    seen, first = [], Table.rows
+
+    def noted(*args):
+        rows = first(*args)
+        seen.append(rows.take(np.arange(150)))
+        return rows
+
+    X = np.column_stack([small_table(150), np.full(150, 7.0)])
+    model = glow()
+    monkeypatch.setattr(Table, "rows", noted)
+    for _ in range(3):
+        model.partial_fit(X)
+    noise = [np.sort(rows[:, 3]) for rows in seen]
+    assert not np.array_equal(noise[0], noise[1])
+    assert not np.array_equal(noise[1], noise[2])
+
+
+def test_partial_fit_keeps_the_width_of_the_noise():
+    """A few rows of a column do not tell that its values repeat."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.integers(0, 100, 3000), rng.normal(size=3000)])
+    model = glow(dequantize=True).partial_fit(X)
+    assert model.noise_width_.tolist() == [1.0, 0.0]
+    for part in (slice(0, 50), slice(50, 60)):
+        model.partial_fit(X[part])
+        assert model.noise_width_.tolist() == [1.0, 0.0]
+
+
 def test_partial_fit_after_fit_carries_on():
     X = small_table(150)
     model = glow().fit(X)
@@ -227,6 +319,33 @@ def test_partial_fit_after_fit_carries_on():
     assert model.n_iter_ == n_iter + 1
     with pytest.raises(ValueError, match="2 features"):
         model.partial_fit(X[:, :2])
+
+
+# Followed by others
+
+
+@pytest.mark.parametrize("options", [{}, {"n_iter_no_change": 2, "max_iter": 100}])
+def test_callbacks_see_every_task_begin_and_end(options):
+    pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 has callbacks")
+    open_tasks, names = [], []
+
+    class Counting:
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context, **_):
+            open_tasks.append(context.task_name)
+            names.append(context.task_name)
+
+        def on_fit_task_end(self, estimator, context, **_):
+            open_tasks.remove(context.task_name)
+
+    model = glow(learning_rate_init=0.1, **options).set_callbacks(Counting()).fit(small_table(150))
+    assert names.count("iteration") == model.n_iter_ > 1
+    assert open_tasks == []
 
 
 # Weights
@@ -299,8 +418,11 @@ def test_a_gaussian_is_learned_nearly_exactly():
 # Configurations
 
 
-def test_float64_trains_in_float64():
-    model = fitted("glow-float64", "small")
+def test_float64_trains_in_float64(monkeypatch):
+    seen, first = [], Table.rows
+    monkeypatch.setattr(Table, "rows", lambda *a: seen.append(first(*a)) or seen[-1])
+    model = clone(fitted("glow-float64", "small")).fit(table("small"))
+    assert {rows.take(np.arange(3)).dtype for rows in seen} == {np.dtype(np.float64)}
     assert {leaf.dtype for leaf in model.optimizer_state_ if leaf.dtype.kind == "f"} == {
         np.dtype(np.float64)
     }

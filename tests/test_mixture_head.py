@@ -134,7 +134,7 @@ def decided(monkeypatch):
 
     def decided(*promises, max_time=None):
         answers = iter(promises)
-        monkeypatch.setattr(skgauss.head_selection._Front, "promise", lambda front: next(answers))
+        monkeypatch.setattr(skgauss.head_selection._Front, "promise", lambda *_: next(answers))
         head = head_of(X[:1_200], "auto", max_time=max_time, **of_them)
         assert not list(answers)
         return [type(layer) for layer in head.bijections[2:]]
@@ -215,6 +215,12 @@ def test_likelihoods_of_sizes_are_those_of_the_fits():
     fits = [fit_gaussian_mixture(X, ones[0], k, max_iter=30) for k in (1, 2, 8)]
     expected = [fit.log_density(X_new).mean() for fit in fits]
     np.testing.assert_allclose(np.diff(found), np.diff(expected), atol=0.1)
+
+
+def test_likelihoods_are_of_fewer_sizes_where_time_is_up():
+    X = two_moons(600, 0)
+    found = held_out_likelihoods(X, np.ones(600), X, np.ones(600), (1, 2, 4), max_time=1e-9)
+    assert len(found) == 1
 
 
 def test_no_component_is_narrower_than_the_step_of_a_tied_column():

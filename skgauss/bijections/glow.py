@@ -274,6 +274,10 @@ class GlowStack(Bijection):
         if found["coupling"] == "spline":
             found["n_bins"] = (coupling.identity_spline.params.shape[1] + 1) // 3
         weights = coupling.conditioner.weights
+        if found["coupling"] == "mixture":
+            n_channels = self.steps.actnorm.loc.shape[-1]
+            n_transformed = n_channels - n_channels // 2
+            found["n_bins"] = weights[-1].shape[1] // (3 * n_transformed)
         if weights[0].shape[-1]:  # a single channel asks no network
             found["hidden_layer_sizes"] = tuple(weight.shape[1] for weight in weights[:-1])
         return found
