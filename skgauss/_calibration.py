@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skgauss._scoring import Scorer
+from skgauss._scoring import Scorer, rounding
 from skgauss.conformal import conformal_p_values
 
 __all__ = ["HeldOut", "held_out_rows", "pooled_p_values"]
@@ -44,10 +44,14 @@ def held_out_rows(calibration, n_rows, rng) -> list[np.ndarray]:
 
 
 def pooled_p_values(calibration: list[HeldOut], X: np.ndarray) -> np.ndarray:
-    """Share of all rows held out that are at least as strange, each to the fit that left it out."""
+    """Share of all rows held out that are at least as strange, each to the fit that left it out.
+
+    Scores that differ by rounding are equal.
+    """
     n_rows = sum(part.weight.sum() for part in calibration)
     n_stranger = np.zeros(len(X))
     for scorer, scores, weight in calibration:
-        share = conformal_p_values(scorer(X), scores, weight)
+        found = scorer(X)
+        share = conformal_p_values(found + rounding(found), scores, weight)
         n_stranger += share * (weight.sum() + 1) - 1
     return (n_stranger + 1) / (n_rows + 1)

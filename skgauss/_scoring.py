@@ -10,7 +10,15 @@ from joblib import Parallel, delayed
 from skgauss._blas import one_blas_thread
 from skgauss.content import row_keys
 
-__all__ = ["EstimatorEnsemble", "Scorer", "by_blocks", "fitted", "taken", "weighted_quantile"]
+__all__ = [
+    "EstimatorEnsemble",
+    "Scorer",
+    "by_blocks",
+    "fitted",
+    "rounding",
+    "taken",
+    "weighted_quantile",
+]
 
 _BLOCK = 512  # rows, whose kernels stay in a core's cache
 _BLOCKS_PER_TASK = 8
@@ -70,6 +78,11 @@ def by_blocks(function, X, n_jobs):
     with one_blas_thread():
         parts = parallel(delayed(_task)(function, X[i : i + size]) for i in range(0, len(X), size))
     return np.concatenate([block for part in parts for block in part])
+
+
+def rounding(scores):
+    """How far scores of equal rows may be apart: other rows beside them round them otherwise."""
+    return 1e-9 * (1 + np.abs(scores))
 
 
 def weighted_quantile(values, weight, share):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["canonical_columns"]
+__all__ = ["canonical_columns", "split_copies"]
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (
@@ -12,6 +12,7 @@ _MIX = (
     (np.uint64(27), np.uint64(0x94D049BB133111EB)),
 )
 _BLOCK = 1 << 16
+_MOST_COPIES = 1_000_000
 
 
 def mixed(words: np.ndarray) -> np.ndarray:
@@ -121,3 +122,32 @@ def canonical_columns(
         first = np.delete(np.arange(len(X)), repeats)
         Y, weight = np.take(Y, first, axis=1), np.add.reduceat(weight, first)
     return Y, weight
+
+
+def split_copies(Y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Undo the merging of equal rows, so that each of them can get noise of its own.
+
+    Parameters
+    ----------
+    Y : array of shape (n_features, n_distinct)
+    weight : array of shape (n_distinct,)
+        Frequencies; of more than a million rows, several stay together.
+
+    Returns
+    -------
+    Y : array of shape (n_features, n_rows)
+    weight : array of shape (n_rows,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.canonical import split_copies
+    >>> Y, weight = split_copies(np.array([[5.0, 7.0]]), np.array([1.0, 2.0]))
+    >>> sorted(Y[0].tolist()), weight.tolist()
+    ([5.0, 7.0, 7.0], [1.0, 1.0, 1.0])
+    """
+    share = min(1.0, _MOST_COPIES / weight.sum())
+    copies = np.maximum(np.ceil(weight * share), 1).astype(int)
+    rows = np.repeat(np.arange(len(weight)), copies)
+    rows = np.random.default_rng(0).permutation(rows)  # any of them are a sample of the table
+    return Y[:, rows], (weight / copies)[rows]

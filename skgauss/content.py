@@ -6,7 +6,7 @@ import numpy as np
 
 from skgauss.canonical import GOLDEN, mixed
 
-__all__ = ["draw_rows", "ranked_columns", "row_keys"]
+__all__ = ["draw_rows", "n_weighted", "ranked_columns", "row_keys"]
 
 
 def ranked_columns(
@@ -60,6 +60,19 @@ def ranked_columns(
     return np.ascontiguousarray(Y[:, first]), np.add.reduceat(weight, first)
 
 
+def n_weighted(weight: np.ndarray) -> int:
+    """Number of rows that frequencies stand for: their sum, or how many are not zero, if less.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.content import n_weighted
+    >>> n_weighted(np.array([2.0, 3.0])), n_weighted(np.array([0.1, 0.0, 0.9]))
+    (5, 2)
+    """
+    return max(round(float(np.sum(weight))), int(np.count_nonzero(weight)))
+
+
 def draw_rows(weight: np.ndarray, n_drawn: int, rng: np.random.Generator) -> np.ndarray:
     """Draw rows without replacement, a row of weight k being k rows.
 
@@ -83,9 +96,8 @@ def draw_rows(weight: np.ndarray, n_drawn: int, rng: np.random.Generator) -> np.
     >>> draw_rows(np.array([1.0, 3.0]), 4, np.random.default_rng(0)).tolist()
     [1, 3]
     """
-    cumulative = np.cumsum(weight)
-    n_rows = max(round(cumulative[-1]), len(weight))
-    places = rng.permutation(n_rows)[:n_drawn] + 0.5
+    cumulative, n_rows = np.cumsum(weight), n_weighted(weight)
+    places = rng.choice(n_rows, n_drawn, replace=False) + 0.5
     drawn = np.searchsorted(cumulative, places * (cumulative[-1] / n_rows))
     return np.bincount(np.minimum(drawn, len(weight) - 1), minlength=len(weight))
 

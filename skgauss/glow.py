@@ -327,7 +327,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         """Prepare the rows, start the flow unless it goes on, and train it."""
         started, rng = time.monotonic(), numpy_generator(self.random_state)
         if one_pass and carry_on:  # another order of the rows, and other noise, in every pass
-            rng = np.random.default_rng([rng.integers(2**63), self.n_iter_])
+            rng = np.random.default_rng([int(rng.integers(2**63)), self.n_iter_])
         X, weight = canonical_rows(X, sample_weight)
         split = self.early_stopping and not one_pass
         train, held_out = split_rows(len(X), self.validation_fraction if split else 0.0, rng)

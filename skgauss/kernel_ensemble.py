@@ -1,7 +1,8 @@
-"""A density made to rank rows: robust margins, and a dependence seen by many small subsamples.
+"""A density made to rank rows: what many small subsamples see, in two systems of coordinates.
 
-By Sklar's theorem a log-density is the sum of the columns' own log-densities and the logarithm of
-their dependence. Here each is estimated where it is seen best:
+The log-density of a row is the mean of two. The first takes it apart, as Sklar's theorem allows,
+into the columns' own log-densities and the logarithm of their dependence, and estimates each where
+it is seen best:
 
     log p(x) = sum_j log p_j(x_j)  +  mean_m log c_m(z),    c_m(z) = k_m(z) / prod_j phi(z_j),
 
@@ -10,9 +11,14 @@ allow and one of four knots: a detail that is not there costs a row log 2 at mos
 of a coarse one, of four knots and of all rows, which takes scale and skewness out of a column and
 leaves its gaps and modes in; and ``k_m`` a kernel density of member m, a subsample of a few hundred
 rows of these latents. A cluster of anomalies thins out in a small subsample, the bulk does not.
+The second is the mean of the logarithms of other such kernel densities, of subsamples half as
+large, where the columns are divided by their scale and no more: there what is far is far. One of
+them is of central rows alone. It finds what it has not seen so strange that its single vote tells
+a cluster of anomalies, and the tail of a normal column loses little by one vote in ten.
+
 Every kernel has a width of its own, the geometric mean of the distance to its nearest neighbour and
-the median of these; its square is multiplied by ``1 + 500 / n`` in a table of n rows. Few rows are
-thus fitted stiffly: they cannot tell a small mode from a few anomalies.
+the median of these. Among the latents its square is multiplied by ``1 + 500 / n`` in a table of n
+rows: few rows are fitted stiffly, as they cannot tell a small mode from a few anomalies.
 
 Removing columns from a kernel density of products is exact, so that of any subset of columns the
 log-density costs what that of all does: what `skgauss.shapley` needs.
@@ -32,7 +38,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from skgauss.content import draw_rows, row_keys
+from skgauss.content import draw_rows, n_weighted, row_keys
 from skgauss.marginals import SplineMarginal
 from skgauss.resolution import column_resolution
 from skgauss.robust import central_rows
@@ -156,9 +162,13 @@ class _Margin(NamedTuple):
         marginal._fit_columns(Y, weight)
         return cls(marginal.loc_, marginal.scale_, marginal.spline_)
 
+    def scaled(self, X):
+        """Rows, standardised by median and interquartile range."""
+        return (X - self.loc) / self.scale
+
     def forward(self, X):
         """Latents and log-slopes of rows, of shape (n_rows, n_features)."""
-        z, log_slope = tailed_forward(self.spline, ((X - self.loc) / self.scale).T)
+        z, log_slope = tailed_forward(self.spline, self.scaled(X).T)
         return z.T, log_slope.T - np.log(self.scale)
 
     def log_density(self, X):
@@ -168,7 +178,7 @@ class _Margin(NamedTuple):
 
 
 class KernelEnsemble:
-    """Robust margins, and the dependence by kernel densities of small subsamples; see the module.
+    """Kernel densities of small subsamples, behind robust margins and without; see the module.
 
     Parameters
     ----------
@@ -178,7 +188,8 @@ class KernelEnsemble:
     weight : array of shape (n_distinct,)
         Frequencies.
     n_members, max_samples : int
-        Number of subsamples, and rows in each; at most 80 % of all.
+        Number of subsamples in either system of coordinates, and rows in each of the first, twice
+        those of the second; at most 80 % of all.
     rng : numpy.random.Generator
     trim : float or "auto", default="auto"
         Rows that the margins do without, see `skgauss.robust.central_rows`; subsamples are
@@ -187,6 +198,9 @@ class KernelEnsemble:
     Attributes
     ----------
     members : list of KernelMember
+        Of the latents.
+    scaled_members : list of KernelMember
+        Of the columns, scaled.
 
     Examples
     --------
@@ -207,16 +221,25 @@ class KernelEnsemble:
         self.coarse = _smooth_margin(Y_few, few, _COARSE_KNOTS)
         kept = _central_columns(Y_few, few, central), few[central]
         self.fine, self.stiff = (_smooth_margin(*kept, k) for k in ("auto", _COARSE_KNOTS))
-        n_rows = max(round(weight.sum()), len(weight))
-        size = min(max_samples, max(1, math.ceil(_SHARE * n_rows)))
-        stiffness = 1 + _STIFF_ROWS / n_rows
-        self.members = []
-        for _ in range(n_members):
-            counts = draw_rows(weight, size, rng)
+
+        def member(weight, size, coordinates, stiffness=1.0):
+            most = max(1, math.ceil(_SHARE * n_weighted(weight)))
+            counts = draw_rows(weight, min(size, most), rng)
             rows = np.flatnonzero(counts)
             X = np.ascontiguousarray(Y[:, rows].T)
-            latents = self.coarse.forward(X)[0]
-            self.members.append(KernelMember.of(latents, counts[rows], row_keys(X), stiffness))
+            return KernelMember.of(coordinates(X), counts[rows], row_keys(X), stiffness)
+
+        latents, stiffness = (
+            lambda X: self.coarse.forward(X)[0],
+            1 + _STIFF_ROWS / n_weighted(weight),
+        )
+        self.members = [member(weight, max_samples, latents, stiffness) for _ in range(n_members)]
+        weights = [weight] * n_members
+        if n_members > 1:
+            weights[0] = np.zeros(len(weight))
+            weights[0][: len(few)] = np.where(central, few, 0)
+        size = max(1, max_samples // 2)
+        self.scaled_members = [member(w, size, self.coarse.scaled) for w in weights]
 
     def _margins(self, X):
         """Coarse latents, and of every column what it adds besides its dependence."""
@@ -238,10 +261,15 @@ class KernelEnsemble:
         """
         z, margins = self._margins(X)
         keys, n_features = row_keys(X), X.shape[1]
-        total = np.zeros(len(X))
-        for member in self.members:
-            total += member.log_density(member.exponents(z), n_features, member.own(keys))
-        return margins.sum(axis=1) + total / len(self.members)
+
+        def mean(members, z):
+            total = np.zeros(len(X))
+            for member in members:
+                total += member.log_density(member.exponents(z), n_features, member.own(keys))
+            return total / len(members)
+
+        scaled = mean(self.scaled_members, self.coarse.scaled(X)) - np.log(self.coarse.scale).sum()
+        return (margins.sum(axis=1) + mean(self.members, z) + scaled) / 2
 
     def along(self, X: np.ndarray, order: np.ndarray) -> np.ndarray:
         """Log-density of the first columns of an order, for every number of them.
@@ -258,18 +286,21 @@ class KernelEnsemble:
         """
         z, margins = self._margins(X)
         keys = row_keys(X)
-        levels = np.cumsum(margins[:, order], axis=1).T.copy()
-        for member in self.members:
-            own, exponents = member.own(keys), np.tile(member.start(), (len(X), 1))
-            for k, j in enumerate(order):
-                distance = (z[:, j, None] - member.centres[:, j]) ** 2
-                exponents += member.per_column() - 0.5 * distance / member.variance
-                levels[k] += member.log_density(exponents.copy(), k + 1, own) / len(self.members)
-        return levels
 
-    def coarse_latents(self, X: np.ndarray) -> np.ndarray:
-        """Latents that the kernels live in, of shape (n_rows, n_features)."""
-        return self.coarse.forward(X)[0]
+        def mean(members, z):
+            levels = np.zeros((len(order), len(X)))
+            for member in members:
+                own, exponents = member.own(keys), np.tile(member.start(), (len(X), 1))
+                for k, j in enumerate(order):
+                    distance = (z[:, j, None] - member.centres[:, j]) ** 2
+                    exponents += member.per_column() - 0.5 * distance / member.variance
+                    levels[k] += member.log_density(exponents.copy(), k + 1, own)
+            return levels / len(members)
+
+        of_margins = np.cumsum(margins[:, order], axis=1).T
+        of_scales = np.cumsum(np.log(self.coarse.scale[order]))[:, None]
+        scaled = mean(self.scaled_members, self.coarse.scaled(X)) - of_scales
+        return (of_margins + mean(self.members, z) + scaled) / 2
 
 
 def _central_columns(Y, weight, central):

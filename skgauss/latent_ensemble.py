@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skgauss.content import draw_rows
+from skgauss.content import draw_rows, n_weighted
 from skgauss.iteration import Columns, IterationOptions, add_layers
 from skgauss.marginals import SplineMarginal
 from skgauss.spline import tailed_forward
@@ -55,8 +55,7 @@ class LatentEnsemble:
         self.marginal._fit_columns(Y[:, :_MARGIN_ROWS], weight[:_MARGIN_ROWS])
         Z = self._first(Y.T).T
         weight = weight if kept is None else np.where(kept, weight, 0.0)
-        n_rows = max(round(weight.sum()), int(np.count_nonzero(weight)))
-        n_drawn = min(max_samples, max(1, int(np.ceil(_SHARE * n_rows))))
+        n_drawn = min(max_samples, max(1, int(np.ceil(_SHARE * n_weighted(weight)))))
         options = IterationOptions(_N_LAYERS, 0.5, rotation="random", stopping=None)
         self.members = []
         for _ in range(n_members):

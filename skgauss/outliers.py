@@ -14,20 +14,19 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from skgauss._blas import one_blas_thread
 from skgauss._calibration import HeldOut, held_out_rows, pooled_p_values
 from skgauss._documentation import DocumentationLinkMixin
-from skgauss._scoring import EstimatorEnsemble, Scorer, fitted, taken, weighted_quantile
+from skgauss._scoring import EstimatorEnsemble, Scorer, fitted, rounding, taken, weighted_quantile
 from skgauss._validation import (
     HasMethods,
     Interval,
     StrOptions,
     all_or_nothing,
-    column_label,
     numpy_generator,
     routing_enabled,
     validate_rows,
 )
 from skgauss._version import VersionedStateMixin
 from skgauss.conformal import benjamini_hochberg
-from skgauss.content import ranked_columns, row_keys
+from skgauss.content import draw_rows, n_weighted, ranked_columns, row_keys
 from skgauss.explanation import Explanation, explained
 from skgauss.kernel_ensemble import KernelEnsemble
 from skgauss.latent_ensemble import LatentEnsemble
@@ -47,11 +46,12 @@ class DensityOutlierDetector(
 ):
     """Find the rows that a density holds for unlikely, with p-values and reasons.
 
-    By default the density is one made to rank rows: the columns' own densities, fitted to rows that
-    a stiff, robust fit does not find far out, and their dependence as ten small random subsamples
-    see it (`skgauss.kernel_ensemble`). A cluster of anomalies thins out in a small subsample. A row
-    that is itself in a subsample is scored by the others in it, so that training rows and new rows
-    are scored alike.
+    By default the density is one made to rank rows, the mean of two: the columns' own densities,
+    fitted to rows that a stiff, robust fit does not find far out, with their dependence as ten
+    small random subsamples see it; and what ten others see of the columns as they are
+    (`skgauss.kernel_ensemble`). A cluster of anomalies thins out in a small subsample. A row that
+    is itself in a subsample is scored by the others in it, so that training rows and new rows are
+    scored alike.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ class DensityOutlierDetector(
         the log-density from its mean over the training rows: rows that are too likely are strange
         too.
     n_estimators : int or "auto", default="auto"
-        Members of the ensemble, over whose scores the mean is taken: 10 for the default density, 1
-        for an estimator given.
+        Members of the ensemble, over whose scores the mean is taken: 10 for the default density, in
+        both of its systems of coordinates, 1 for an estimator given.
     max_samples : int or "auto", default="auto"
-        Rows of a subsample: 512 for the default density, and at most 80 % of all; all rows for an
-        estimator given. A mode of fewer rows than the table has per subsampled row is held for an
-        anomaly: a stated prior, not an estimate.
+        Rows of a subsample: 512 for the default density, half as many where columns are merely
+        scaled, and at most 80 % of all; all rows for an estimator given. A mode of fewer rows than
+        the table has per subsampled row is held for an anomaly: a stated prior, not an estimate.
     trim : float in [0, 0.5] or "auto", default="auto"
         Share of the training rows that are not learned from, the strangest under a robust Gaussian
         of the columns' latents. "auto" drops those whose score lies more than four interquartile
@@ -117,9 +117,10 @@ class DensityOutlierDetector(
     deviations apart, and a value that more than 2 % of the rows share in a continuous column is
     spread over a tenth of a standard deviation. Constant columns say nothing until a row differs.
 
-    The outer fence, the quarter, 512 rows and the stiffness of `skgauss.kernel_ensemble` were
-    chosen on the fifteen ADBench sets of our benchmark, under both of its protocols and with
-    anomalies among the training rows: figures on these sets are those of a choice made on them.
+    The outer fence, the quarter, 512 rows, and of `skgauss.kernel_ensemble` the stiffness and the
+    second system of coordinates were chosen on the fifteen ADBench sets of our benchmark, under
+    both of its protocols and with anomalies among the training rows: figures on these sets are
+    those of a choice made on them.
 
     References
     ----------
@@ -227,6 +228,8 @@ class DensityOutlierDetector(
                 kept = weight > 0
                 fit_params = taken(fit_params, kept, len(X))
                 X, weight = X[kept], weight[kept]
+            if weight is not None and weight.sum() < len(weight):  # proportions, not frequencies
+                weight = weight * (len(weight) / weight.sum())
             self._fit(X, weight, fit_params)
         return self
 
@@ -286,12 +289,16 @@ class DensityOutlierDetector(
     def _offset(self, scores, weight):
         if self.contamination == "auto":
             low, high = (weighted_quantile(scores, weight, share) for share in (0.25, 0.75))
-            return low - _FENCE * (high - low)
-        return weighted_quantile(scores, weight, self.contamination)
+            offset = low - _FENCE * (high - low)
+        else:
+            offset = weighted_quantile(scores, weight, self.contamination)
+        return float(offset - rounding(offset))
 
     def _reference(self, X, weight, rng):
+        """Rows that stand for all, a row of weight k for k."""
         Y, weight = ranked_columns(X, weight, int(rng.integers(2**63)))
-        return np.ascontiguousarray(Y[:, :_N_REFERENCE].T)
+        counts = draw_rows(weight, min(_N_REFERENCE, n_weighted(weight)), rng)
+        return rng.permutation(np.repeat(Y, counts, axis=1).T)
 
     def _fit_scorer(self, X, weight, rows, fit_params, rng):
         """Fit an ensemble to some rows."""
@@ -322,10 +329,12 @@ class DensityOutlierDetector(
 
     def _fit_clones(self, X, rows, weight, fit_params, rng):
         if self.trim != "auto":
-            rows = rows[central_rows(X[rows].T, weight[rows], self.trim)]
+            rows = rng.permutation(rows)  # where there are many, the first of them are looked at
+            rows = np.sort(rows[central_rows(X[rows].T, weight[rows], self.trim)])
         n_members = self._size(self.n_estimators, 1)
         size = min(self._size(self.max_samples, len(rows)), len(rows))
-        params = self.estimator.get_params(deep=False)
+        params = self.estimator.get_params()
+        seeds = sorted(p for p in params if p.rpartition("__")[2] == "random_state")
         tied = "dequantize" in params and bool(column_resolution(X[rows]).any())
         tasks = []
         for _ in range(n_members):
@@ -333,18 +342,20 @@ class DensityOutlierDetector(
             member = clone(self.estimator)
             if tied:
                 member.set_params(dequantize=True)
-            if "random_state" in params:
-                member.set_params(random_state=int(rng.integers(2**31 - 1)))
+            member.set_params(**{name: int(rng.integers(2**31 - 1)) for name in seeds})
             tasks.append((member, X[drawn], taken(fit_params, drawn, len(X))))
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
         members = parallel(delayed(fitted)(*task) for task in tasks)
-        keys = [row_keys(X_drawn) for _, X_drawn, _ in tasks]
+        keys = [row_keys(X_drawn) for _, X_drawn, _ in tasks] if n_members > 1 else []
         return EstimatorEnsemble(members, keys, self.criterion == "latent_norm")
 
     def score_samples(self, X: Any) -> np.ndarray:
         """How normal every row is: high is normal.
 
-        A row that a member of the ensemble was fitted to is scored without it.
+        A row that is itself in a subsample is scored by the others in it, and where an estimator
+        was given, by the members that it was not fitted to, if there are any: the one member that
+        there is by default was fitted to all training rows, as were those of the default
+        ``criterion="latent_norm"``. Their training rows can score higher than new ones.
 
         Parameters
         ----------
@@ -395,10 +406,13 @@ class DensityOutlierDetector(
         must therefore be normal ones; among contaminated rows, p-values are too large rather than
         too small. It says nothing of rows that were in the fit.
 
-        With "cross" every row has a say, compared by a model that has not seen it. With K = 5 folds
-        of n rows the probability is then at most ``2 alpha + 2 (1 - alpha) (K - 1) / (n + K)``; in
-        practice it is close to alpha and rather below, since models that disagree about a row
-        outvote each other.
+        Rows of weight k are k rows held out, all of them or none: what is said of probabilities is
+        said of rows of weight one.
+
+        With "cross" every row has a say, compared by a model that has not seen it. With K = 5
+        folds, and n rows in all, the probability is then at most
+        ``2 alpha + 2 (1 - alpha) (K - 1) / (n + K)``; in practice it is close to alpha and rather
+        below, since models that disagree about a row outvote each other.
 
         Parameters
         ----------
@@ -480,7 +494,5 @@ class DensityOutlierDetector(
         """
         check_is_fitted(self)
         X, _ = validate_rows(self, X, reset=False)
-        names = [
-            column_label(self, j).replace("column '", "").rstrip("'") for j in range(X.shape[1])
-        ]
-        return explained(self.scorer_, np.asarray(X, np.float64), self.reference_, names)
+        names = getattr(self, "feature_names_in_", [f"column {j}" for j in range(X.shape[1])])
+        return explained(self.scorer_, np.asarray(X, np.float64), self.reference_, list(names))

@@ -18,7 +18,7 @@ from skgauss._validation import (
     numpy_generator,
 )
 from skgauss.base import FIT_AGAIN_BELOW, BaseGaussianizer
-from skgauss.canonical import canonical_columns
+from skgauss.canonical import canonical_columns, split_copies
 from skgauss.iteration import (
     BLOCK_VALUES,
     Columns,
@@ -228,9 +228,10 @@ class RBIGTransformer(BaseGaussianizer):
         rng = numpy_generator(self.random_state)
         self._note_range(X, sample_weight)
         names = [column_label(self, j) for j in range(X.shape[1])]
-        width = noise_width(X, names, dequantize=self.dequantize)
         Y, weight = canonical_columns(X, sample_weight, int(rng.integers(2**63)))
+        width = noise_width(Y.T, names, dequantize=self.dequantize)
         if width.any():
+            Y, weight = split_copies(Y, weight)
             Y += width[:, None] * rng.uniform(-0.5, 0.5, Y.shape)
         with one_blas_thread():
             fit = self._gaussianize(Y, weight, int(rng.integers(2**63)))

@@ -86,7 +86,8 @@ def stiff_scores(Y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     marginal = SplineMarginal(n_knots=4, random_state=0)
     marginal._fit_columns(Y, weight)
     Z = marginal._forward(Y.T)[0].T
-    scores = -np.sum((Z - np.median(Z, axis=1, keepdims=True)) ** 2, axis=0)
+    middle = np.array([[weighted_quantile(z, weight, 0.5)] for z in Z])
+    scores = -np.sum((Z - middle) ** 2, axis=0)
     for _ in range(_N_STEPS):
         order = np.argsort(-scores, kind="stable")
         central = np.sort(order[np.cumsum(weight[order]) <= _KEPT * weight.sum()])

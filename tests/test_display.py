@@ -379,6 +379,14 @@ def test_the_strangest_rows_are_listed_with_reasons_and_the_threshold_is_drawn()
     assert "15 rows below" in display.threshold_.get_label()
 
 
+def test_rows_of_a_subsample_keep_their_numbers():
+    X = small_table().copy()
+    X[250:, 1] += 100 * np.ptp(X[:, 1])
+    detector = DensityOutlierDetector(random_state=0).fit(X[:200])
+    display = AnomalyDisplay.from_estimator(detector, X, subsample=100, random_state=0)
+    assert min(display.rows) >= 250
+
+
 def test_an_estimator_without_reasons_is_refused():
     with pytest.raises(TypeError, match="KernelDensity gives no reasons"):
         AnomalyDisplay.from_estimator(KernelDensity().fit(small_table()), small_table())

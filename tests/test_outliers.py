@@ -11,6 +11,8 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgauss import DensityOutlierDetector, GlowGaussianizer, RBIGTransformer
@@ -308,3 +310,51 @@ def test_a_far_row_is_finite_and_further_is_stranger():
     far = model.score_samples(np.array([[1e3] * 4, [1e6] * 4, [1e100] * 4]))
     assert np.isfinite(far).all()
     assert np.all(np.diff(far) < 0)
+
+
+# Equal rows, weights
+
+
+def test_equal_rows_score_alike_whatever_is_beside_them():
+    """To rounding, which neither a threshold nor a p-value tells."""
+    rng = np.random.default_rng(0)
+    X = np.eye(6)[rng.choice(6, 600, p=[0.85, 0.03, 0.03, 0.03, 0.03, 0.03])]
+    model = detector(calibration=0.5).fit(X)
+    alone = [
+        np.concatenate([f(row[None]) for row in np.eye(6)]) for f in (model.p_values, model.predict)
+    ]
+    beside = [f(np.eye(6).repeat(100, axis=0))[::100] for f in (model.p_values, model.predict)]
+    np.testing.assert_array_equal(alone, beside)
+    assert model.predict(X[:1] * 0 + np.eye(6)[0]).tolist() == [1]
+
+
+def test_explanations_start_from_rows_as_frequent_as_they_are():
+    X = np.zeros((1000, 2))
+    X[:10] = np.random.default_rng(0).normal(5, 1, size=(10, 2))
+    reference = detector().fit(X).reference_
+    assert len(reference) == 100
+    assert np.mean(np.all(reference == 0, axis=1)) > 0.9
+
+
+def test_weights_may_be_any_proportions():
+    """Those that sum to less than the number of rows; and large ones take no memory."""
+    X = correlated(300, 3)
+    rng = np.random.default_rng(0)
+    weight = rng.uniform(0.5, 1, 300)
+    for factor in (1e-3, 1e-9):
+        model = detector(contamination=0.1).fit(X, sample_weight=factor * weight)
+        assert 20 <= (model.predict(X) == -1).sum() <= 40
+    detector().fit(X, sample_weight=np.full(300, 1e9))
+
+
+def test_the_seed_reaches_estimators_in_a_pipeline():
+    X = correlated(200, 3)
+    inside = make_pipeline(StandardScaler(), RBIGTransformer(rotation="random", max_layers=3))
+    scores = [detector(estimator=inside).fit(X).score_samples(X) for _ in range(2)]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_columns_keep_their_names_in_an_explanation():
+    names = ["driver's age", "a\\b", "plain"]
+    frame = pd.DataFrame(correlated(200, 3), columns=names)
+    assert detector().fit(frame).explain(frame[:2]).columns == names

@@ -433,6 +433,14 @@ def test_ties_warn_once_with_their_step_and_dequantize_silences():
 
 
 @ties_allowed
+def test_rows_that_are_equal_get_noise_of_their_own():
+    """A table of few distinct rows is one of many after the noise: no spikes at the values."""
+    X = np.random.default_rng(0).integers(6, size=(3000, 2)).astype(float)
+    model = rbig(dequantize=True, max_layers=3).fit(X)
+    spread = X + np.random.default_rng(1).uniform(-0.5, 0.5, X.shape)
+    assert model.score(spread) == pytest.approx(-2 * np.log(6), abs=0.1)
+
+
 def test_dequantize_leaves_continuous_columns_alone():
     X = small_table()
     assert same_bits(rbig(dequantize=True).fit(X), rbig().fit(X), X)

@@ -114,7 +114,9 @@ class AnomalyDisplay:
                 f"{type(estimator).__name__} gives no reasons: an estimator with explain is "
                 "needed, such as DensityOutlierDetector(estimator=...) around it."
             )
-        X = random_rows(X if hasattr(X, "iloc") else np.asarray(X), subsample, random_state)
+        X = X if hasattr(X, "iloc") else np.asarray(X)
+        drawn = random_rows(np.arange(len(X)), subsample, random_state)
+        X = X.iloc[drawn] if hasattr(X, "iloc") else X[drawn]
         scores = estimator.score_samples(X)
         order = np.argsort(scores, kind="stable")[:n_strangest]
         index = getattr(X, "index", None)
@@ -123,7 +125,7 @@ class AnomalyDisplay:
         display = cls(
             scores=scores,
             threshold=float(estimator.offset_),
-            rows=[int(i) if index is None else index[i] for i in order],
+            rows=[int(drawn[i]) if index is None else index[i] for i in order],
             row_scores=scores[order],
             reasons=[explanation.reasons(i, n_reasons) for i in range(len(order))],
         )
