@@ -93,6 +93,8 @@ def weighted_quantile(values, weight, share):
     low, high = np.searchsorted(upto, [np.floor(place), np.floor(place) + 1], side="right")
     last = len(values) - 1
     low, high = values[order[min(low, last)]], values[order[min(high, last)]]
+    if not np.isfinite(low):
+        return float(low)
     return float(low + (place % 1) * (high - low))
 
 

@@ -219,7 +219,10 @@ def validate_rows(
 
 
 def _checked_weight(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
-    """Weights as an array, one per row, none negative and not all zero."""
+    """Weights as an array, one per row, none negative and not all zero.
+
+    Those that sum to less than the number of rows are proportions, and are made to sum to it.
+    """
     if sample_weight is None:
         return None
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
@@ -230,7 +233,7 @@ def _checked_weight(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
         )
     if not weight.any():
         raise ValueError("sample_weight is zero for every row: at least one must be positive.")
-    return weight
+    return weight * max(1.0, np.count_nonzero(weight) / weight.sum())
 
 
 def validate_table(

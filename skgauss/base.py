@@ -114,7 +114,8 @@ class BaseGaussianizer(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_rows,), default=None
-            Frequencies: a row of weight k counts as k rows, one of weight 0 as absent.
+            Frequencies: a row of weight k counts as k rows, one of weight 0 as absent. Where they
+            sum to less than the number of rows, only their proportions count.
 
         Returns
         -------

@@ -134,7 +134,10 @@ class KernelMember(NamedTuple):
         total = np.full(len(exponents), self.counts.sum())
         mine = np.flatnonzero(own >= 0)
         if mine.size and total[0] > 1:
-            left = np.log(np.maximum(self.counts - 1, 1e-300) / self.counts)
+            with np.errstate(
+                divide="ignore"
+            ):  # of a centre that stands for one row nothing is left
+                left = np.log((self.counts - 1) / self.counts)
             exponents[mine, own[mine]] += left[own[mine]]
             total[mine] -= 1
         largest = exponents.max(axis=1)

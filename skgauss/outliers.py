@@ -202,7 +202,8 @@ class DensityOutlierDetector(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_rows,), default=None
-            Frequencies: a row of weight k counts as k rows.
+            Frequencies: a row of weight k counts as k rows. Where they sum to less than the number
+            of rows, only their proportions count.
         **fit_params
             Passed to the estimator's `fit`; what has one entry per row is subsampled with the
             rows.
@@ -228,8 +229,6 @@ class DensityOutlierDetector(
                 kept = weight > 0
                 fit_params = taken(fit_params, kept, len(X))
                 X, weight = X[kept], weight[kept]
-            if weight is not None and weight.sum() < len(weight):  # proportions, not frequencies
-                weight = weight * (len(weight) / weight.sum())
             self._fit(X, weight, fit_params)
         return self
 

@@ -400,6 +400,14 @@ def test_weight_k_is_k_copies_and_weight_zero_is_absent(name):
 
 
 @every_kind
+def test_weights_that_sum_to_little_are_proportions(name):
+    """One row in ten weighs nothing, the others the same: a power of two less changes no bit."""
+    X, weight = small_table(200), np.repeat([1.0, 0.0], [180, 20])
+    models = [clone(ESTIMATORS[name]).fit(X, sample_weight=w) for w in (weight, 2.0**-9 * weight)]
+    np.testing.assert_array_equal(*[model.score_samples(X) for model in models])
+
+
+@every_kind
 def test_zero_weight_rows_are_absent_whatever_they_hold(name):
     """On a table above one batch too: the rest is in the same order, hence the same bits."""
     X, far = small_table(700), np.full((5, 3), 1e9)

@@ -18,7 +18,7 @@ jax.monitoring.register_event_duration_secs_listener(
 )
 
 
-@pytest.fixture(params=["spline", "affine", "mixture"])
+@pytest.fixture(params=["spline", "affine", pytest.param("mixture", marks=pytest.mark.slow)])
 def model(request):
     return glow(coupling=request.param, n_bins=4, hidden_layer_sizes=(5,))
 

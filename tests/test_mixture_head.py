@@ -25,6 +25,14 @@ def short_warps(monkeypatch):
     monkeypatch.setattr(skgauss.warp, "_MAX_ITER", 4)
 
 
+HEADS_AND_TABLES = [
+    pytest.param("auto", two_moons(600, 0), id="auto-moons"),
+    pytest.param("auto", small_table(), id="auto-small"),
+    pytest.param("warped", small_table(), id="warped-small"),
+    pytest.param("warped", two_moons(600, 0), id="warped-moons", marks=pytest.mark.slow),
+]
+
+
 def head_of(X, kind="auto", **options):
     return fit_head(kind, X, np.ones(len(X)), **options)
 
@@ -65,9 +73,8 @@ def test_a_head_without_a_mixture_can_be_like_another(X):
     np.testing.assert_array_equal(head_forward(again, X)[0], head_forward(head, X)[0])
 
 
-@pytest.mark.parametrize("kind", ["auto", "warped"])
-@pytest.mark.parametrize("X", [two_moons(600, 0), small_table()], ids=["moons", "small"])
-def test_a_head_can_be_like_another(X, kind):
+@pytest.mark.parametrize(("kind", "X"), HEADS_AND_TABLES)
+def test_a_head_can_be_like_another(kind, X):
     """Fitted to the same rows, it is the same; its size is not chosen again."""
     head = head_of(X, kind)
     again = head_of(X, kind, like=head)
@@ -76,9 +83,8 @@ def test_a_head_can_be_like_another(X, kind):
     assert len(of_few.bijections[-1].weights) == len(head.bijections[-1].weights)
 
 
-@pytest.mark.parametrize("kind", ["mixture", "warped"])
-@pytest.mark.parametrize("X", [two_moons(600, 0), small_table()], ids=["moons", "small"])
-def test_way_back(X, kind):
+@pytest.mark.parametrize(("kind", "X"), HEADS_AND_TABLES)
+def test_way_back(kind, X):
     head = head_of(X, kind)
     Z, log_det = head_forward(head, X)
     assert np.isfinite(log_det).all()
