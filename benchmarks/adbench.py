@@ -244,7 +244,7 @@ def left_out(records: dict[str, list[dict]]) -> list[dict]:
         "For every set, the candidate whose ROC-AUC is highest on the other sets, mean of both "
         f"protocols. Candidates: {'; '.join(CANDIDATES)}. Chosen: "
         f"{', '.join(f'{name} for {n} sets' for name, n in counts.items())}. The fence of "
-        'trim="auto" and the kernels\' stiffness were chosen on all of the sets.'
+        'trim="auto", the kernels\' stiffness and the scaled columns were chosen on all sets.'
     )
     columns = [column("protocol", "protocol"), column("roc_auc", "ROC-AUC", ".4f")]
     return [table(caption, columns, rows)]
