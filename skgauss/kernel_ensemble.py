@@ -18,7 +18,8 @@ a cluster of anomalies, and the tail of a normal column loses little by one vote
 
 Every kernel has a width of its own, the geometric mean of the distance to its nearest neighbour and
 the median of these. Among the latents its square is multiplied by ``1 + 500 / n`` in a table of n
-rows: few rows are fitted stiffly, as they cannot tell a small mode from a few anomalies.
+rows, and the centres drawn in by as much: few rows, which cannot tell a small mode from a few
+anomalies, are fitted stiffly, the fewer the closer to independent columns.
 
 Removing columns from a kernel density of products is exact, so that of any subset of columns the
 log-density costs what that of all does: what `skgauss.shapley` needs.
@@ -93,7 +94,11 @@ class KernelMember(NamedTuple):
     def of(
         cls, Z: np.ndarray, counts: np.ndarray, keys: np.ndarray, stiffness: float = 1.0
     ) -> Self:
-        """Put a kernel on every row; `stiffness` multiplies the squared widths."""
+        """Put a kernel on every row; `stiffness` multiplies the squared widths.
+
+        What it adds to them is taken from the spread of the centres, so that normal rows stay
+        normal, and a kernel density that is stiff beyond measure is a normal.
+        """
         order = np.argsort(keys)
         Z, counts, keys = Z[order], counts[order].astype(np.float64), keys[order]
         squares = _squares(Z)
@@ -101,8 +106,10 @@ class KernelMember(NamedTuple):
         nearest = np.sqrt(squares.min(axis=1))
         nearest[counts > 1] = 0.0
         nearest = _FLOOR + np.where(np.isfinite(nearest), nearest, 1.0)
-        variance = stiffness * nearest * np.median(nearest) / Z.shape[1]
-        return cls(Z, variance, counts, keys)
+        variance = nearest * np.median(nearest) / Z.shape[1]
+        added = (stiffness - 1) * variance
+        centres = Z / np.sqrt(1 + added)[:, None]
+        return cls(centres, (variance + added) / (1 + added), counts, keys)
 
     def own(self, keys: np.ndarray) -> np.ndarray:
         """Which centre a row is, by its key; -1 for none."""

@@ -6,24 +6,23 @@ import numpy as np
 import pytest
 from scipy.stats import norm, spearmanr
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KernelDensity
 
-from skgauss.content import ranked_columns
-from skgauss.kernel_ensemble import KernelEnsemble
+from skgauss.content import ranked_columns, row_keys
+from skgauss.kernel_ensemble import KernelEnsemble, KernelMember
 from skgauss.robust import central_rows
 from tests.estimators import correlated, detector
 
 
-def reference_kernels(members, z):
+def reference_kernels(members, z, X):
     """Mean over the members of the logarithm of the mean kernel, a row's own left out."""
     total = np.zeros(len(z))
     for member in members:
         for i, row in enumerate(z):
-            own = np.all(np.isclose(row, member.centres, rtol=0, atol=1e-12), axis=1)
-            counts = member.counts - own
+            counts = member.counts - (member.keys == row_keys(X[i : i + 1]))
             gap = np.sum((row - member.centres) ** 2, axis=1)
             kernels = np.exp(-0.5 * gap / member.variance) / (2 * np.pi * member.variance) ** (
                 z.shape[1] / 2
@@ -41,9 +40,9 @@ def reference_log_density(ensemble, X):
     margins = np.log(np.mean(densities, axis=0))
     z, _ = ensemble.coarse.forward(X)
     normal = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
-    first = (margins - normal).sum(axis=1) + reference_kernels(ensemble.members, z)
+    first = (margins - normal).sum(axis=1) + reference_kernels(ensemble.members, z, X)
     scale = ensemble.coarse.scale
-    scaled = reference_kernels(ensemble.scaled_members, (X - ensemble.coarse.loc) / scale)
+    scaled = reference_kernels(ensemble.scaled_members, (X - ensemble.coarse.loc) / scale, X)
     return (first + scaled - np.log(scale).sum()) / 2
 
 
@@ -58,6 +57,29 @@ def test_the_log_density_is_the_mean_of_two():
     assert [len(m.centres) for m in ensemble.scaled_members] == [32] * 4
     along = ensemble.along(rows, np.array([2, 0, 1]))
     np.testing.assert_allclose(along[-1], ensemble.log_density(rows), rtol=1e-9)
+
+
+def test_stiffness_leaves_normal_rows_normal():
+    """Beyond measure, it leaves nothing of the rows but that."""
+    Z = np.random.default_rng(0).normal(size=(400, 2))
+    for stiffness in (1.0, 10.0, 1e6):
+        member = KernelMember.of(Z, np.ones(400), np.arange(400, dtype=np.uint64), stiffness)
+        spread = member.centres.var(axis=0) + member.variance.mean()
+        np.testing.assert_allclose(spread, 1, atol=0.15)
+    density = member.log_density(member.exponents(Z), 2, np.full(400, -1))
+    np.testing.assert_allclose(density, norm.logpdf(Z).sum(axis=1), atol=0.02)
+
+
+def test_few_clean_rows_tell_what_is_far_out():
+    """Half of a class of fifty irises, against the rest of it and two other classes."""
+    X, y = load_iris(return_X_y=True)
+    found = []
+    for label in range(3):
+        own, others = X[y == label], X[y != label]
+        scores = [detector().fit(own[::2]).score_samples(rows) for rows in (own[1::2], others)]
+        strange = np.repeat([0, 1], [len(part) for part in scores])
+        found.append(roc_auc_score(strange, -np.concatenate(scores)))
+    assert np.mean(found) > 0.95
 
 
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
