@@ -17,9 +17,9 @@ them is of central rows alone. It finds what it has not seen so strange that its
 a cluster of anomalies, and the tail of a normal column loses little by one vote in ten.
 
 Every kernel has a width of its own, the geometric mean of the distance to its nearest neighbour and
-the median of these. Among the latents its square is multiplied by ``1 + 500 / n`` in a table of n
-rows, and the centres drawn in by as much: few rows, which cannot tell a small mode from a few
-anomalies, are fitted stiffly, the fewer the closer to independent columns.
+the median of these; its square is multiplied by ``1 + 500 / n`` in a table of n rows. Few rows are
+thus fitted stiffly: they cannot tell a small mode from a few anomalies. Among the latents, whose
+own variance is one, it is made three at most: the wider the kernels, the less far out a row is.
 
 Removing columns from a kernel density of products is exact, so that of any subset of columns the
 log-density costs what that of all does: what `skgauss.shapley` needs.
@@ -56,6 +56,7 @@ _ATOM = 0.02  # share of the rows that makes a repeated value an atom
 _ATOM_WIDTH = 0.1  # standard deviations that an atom in a continuous column is spread over
 _ATOM_PIECES = 64
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # whose multiples fill an interval evenly
+_WIDEST = 3.0  # variance of a stiff kernel among latents of variance 1
 _STIFF_ROWS = 500  # a table of so many rows has kernels of twice the variance
 
 
@@ -92,13 +93,14 @@ class KernelMember(NamedTuple):
 
     @classmethod
     def of(
-        cls, Z: np.ndarray, counts: np.ndarray, keys: np.ndarray, stiffness: float = 1.0
+        cls,
+        Z: np.ndarray,
+        counts: np.ndarray,
+        keys: np.ndarray,
+        stiffness: float = 1.0,
+        widest: float = math.inf,
     ) -> Self:
-        """Put a kernel on every row; `stiffness` multiplies the squared widths.
-
-        What it adds to them is taken from the spread of the centres, so that normal rows stay
-        normal, and a kernel density that is stiff beyond measure is a normal.
-        """
+        """Put a kernel on every row; `stiffness` multiplies the squared widths, up to `widest`."""
         order = np.argsort(keys)
         Z, counts, keys = Z[order], counts[order].astype(np.float64), keys[order]
         squares = _squares(Z)
@@ -107,9 +109,8 @@ class KernelMember(NamedTuple):
         nearest[counts > 1] = 0.0
         nearest = _FLOOR + np.where(np.isfinite(nearest), nearest, 1.0)
         variance = nearest * np.median(nearest) / Z.shape[1]
-        added = (stiffness - 1) * variance
-        centres = Z / np.sqrt(1 + added)[:, None]
-        return cls(centres, (variance + added) / (1 + added), counts, keys)
+        variance = np.maximum(variance, np.minimum(stiffness * variance, widest))
+        return cls(Z, variance, counts, keys)
 
     def own(self, keys: np.ndarray) -> np.ndarray:
         """Which centre a row is, by its key; -1 for none."""
@@ -232,18 +233,19 @@ class KernelEnsemble:
         kept = _central_columns(Y_few, few, central), few[central]
         self.fine, self.stiff = (_smooth_margin(*kept, k) for k in ("auto", _COARSE_KNOTS))
 
-        def member(weight, size, coordinates, stiffness=1.0):
+        stiffness = 1 + _STIFF_ROWS / n_weighted(weight)
+
+        def member(weight, size, coordinates, widest=math.inf):
             most = max(1, math.ceil(_SHARE * n_weighted(weight)))
             counts = draw_rows(weight, min(size, most), rng)
             rows = np.flatnonzero(counts)
             X = np.ascontiguousarray(Y[:, rows].T)
-            return KernelMember.of(coordinates(X), counts[rows], row_keys(X), stiffness)
+            return KernelMember.of(coordinates(X), counts[rows], row_keys(X), stiffness, widest)
 
-        latents, stiffness = (
-            lambda X: self.coarse.forward(X)[0],
-            1 + _STIFF_ROWS / n_weighted(weight),
-        )
-        self.members = [member(weight, max_samples, latents, stiffness) for _ in range(n_members)]
+        def latents(X):
+            return self.coarse.forward(X)[0]
+
+        self.members = [member(weight, max_samples, latents, _WIDEST) for _ in range(n_members)]
         weights = [weight] * n_members
         if n_members > 1:
             weights[0] = np.zeros(len(weight))
