@@ -2,23 +2,27 @@
 
 ``python benchmarks/outlier_laws.py [PART ...]`` measures, on the anomaly sets: what rescaling,
 shifting and shuffling columns do to the ranking; what contamination of the training rows costs,
-beside IsolationForest; whether p-values are valid and the false discovery rate is kept; the share
-of false alarms of ``contamination="auto"``; seconds and memory. Every part takes the place of the
-older one in ``benchmarks/results/outlier_laws.json``; ``--print`` only makes the tables anew.
+beside IsolationForest; how few clean rows rank what is unlike them; whether p-values are valid and
+the false discovery rate is kept; the share of false alarms of ``contamination="auto"``; seconds and
+memory. Every part takes the place of the older one in ``benchmarks/results/outlier_laws.json``;
+``--print`` only makes the tables anew.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
-from anomaly_sets import contaminated, load_anomalies, set_names
+from adbench import detectors
+from anomaly_sets import contaminated, load_anomalies, one_class, set_names
 from result_parts import ResultFile, measured_now, parse_parts, parts_parser
 from result_tables import column, table
 from skgauss import DensityOutlierDetector
@@ -28,6 +32,7 @@ HERE = Path(__file__).resolve().parent
 PARTS = {
     "invariance": "What transformed columns do to the scores",
     "contamination": "Anomalies among the training rows",
+    "few_rows": "Few clean rows",
     "p_values": "p-values, false discoveries, false alarms",
     "speed": "Seconds and memory",
 }
@@ -90,6 +95,24 @@ def contamination(args) -> list[dict]:
                     record = {"set": name, "seed": seed, "share": share, "model": model}
                     found.append({**record, "roc_auc": auc})
         print(name, file=sys.stderr, flush=True)
+    return found
+
+
+def few_rows(args) -> list[dict]:
+    """Per table of scikit-learn, class and seed: half of the class against the rest of all rows."""
+    found = []
+    for load in (load_wine, load_breast_cancer, load_iris):
+        X, y = load(return_X_y=True)
+        for label, seed in itertools.product(np.unique(y), range(args.seeds)):
+            train, test, labels = one_class(X, y != label, seed)
+            scorers = detectors(seed)
+            for model in ("DensityOutlierDetector", "ours, trim=0", "KNN", "IsolationForest"):
+                scores = scorers[model](train, test, False)
+                record = {"set": load.__name__.removeprefix("load_"), "class": int(label)}
+                auc = float(roc_auc_score(labels, -scores))
+                shape = {"n_train": len(train), "seed": seed, "model": model}
+                found.append({**record, **shape, "roc_auc": auc})
+        print(found[-1], file=sys.stderr, flush=True)
     return found
 
 
@@ -230,6 +253,30 @@ def _mean_auc(records, share, model):
     }
 
 
+def _few_rows_table(records):
+    def told(name):
+        of_set = [r for r in records if r["set"] == name]
+        models = dict.fromkeys(r["model"] for r in of_set)
+        aucs = {m: np.mean([r["roc_auc"] for r in of_set if r["model"] == m]) for m in models}
+        rows = {r["n_train"] for r in of_set}
+        return {"set": name, "fewest": min(rows), "most": max(rows), **aucs}
+
+    rows = [told(name) for name in dict.fromkeys(r["set"] for r in records)]
+    seeds = len({r["seed"] for r in records})
+    return table(
+        "Mean ROC-AUC over the classes of scikit-learn's tables, one after the other the normal "
+        f"one, and {seeds} seeds: fitted to half of its rows, the rest and all other classes are "
+        "scored. KNN is the distance to the fifth neighbour, of standardised columns.",
+        [
+            column("set", "table"),
+            column("fewest", "training rows, fewest", "d"),
+            column("most", "most", "d"),
+            *(column(m, m, ".4f") for m in dict.fromkeys(r["model"] for r in records)),
+        ],
+        rows,
+    )
+
+
 def _p_values_table(records):
     rows = [
         {
@@ -286,7 +333,9 @@ def main() -> None:
     parser = parts_parser(__doc__, PARTS, HERE / "results" / "outlier_laws.json")
     parser.add_argument("--data", type=Path, default=None, help="the .npz files")
     parser.add_argument("--rows", type=int, default=3000, help="largest number of rows of a set")
-    parser.add_argument("--seeds", type=int, default=3, help="of the contamination")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="of the contamination, and of few rows"
+    )
     parser.add_argument("--fdr", type=float, default=0.1)
     parser.add_argument(
         "--print", action="store_true", help="make the tables anew, measure nothing"

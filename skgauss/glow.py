@@ -6,6 +6,7 @@ import dataclasses
 import time
 import warnings
 from contextlib import nullcontext
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, cast
 
@@ -171,7 +172,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Standard deviation of the noise added to the training rows behind the head: 1 for a
         constant column; for the others chosen by cross-validation, 0 for most large tables.
     noise_width_ : array of shape (n_features,)
-        With `dequantize`, width of the uniform noise that tied columns are read with; else 0.
+        With `dequantize`, width of the uniform noise that tied columns are read with; else 0. It is
+        fixed with the head.
     optimizer_state_ : list of arrays
         What `warm_start` and `partial_fit` carry on from.
     data_min_, data_max_ : array of shape (n_features,)
@@ -351,7 +353,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         options = self._options(config, one_pass, time.monotonic() - started)
         task = self._fit_task(X, options.max_iter)
         seed = rng.integers(2**63)
-        state, progress = self._train(rows, judges, options, rng, carry_on, task)
+        follow = task and partial(self._following, task, X)
+        state, progress = self._train(rows, judges, options, rng, carry_on, follow)
         is_few = len(held_out) and not carry_on and weight.sum() < FIT_AGAIN_BELOW
         # In a quarter of the time, time has not kept the mixture from its size, nor does this.
         in_time = self.max_time is None or time.monotonic() - started < self.max_time / 4
@@ -379,11 +382,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         judges = table.rows(held_out, head) if len(held_out) else None
         return table.rows(train, head, self.training_noise_), judges
 
-    def _train(self, rows, judges, options, rng, carry_on=False, task=None):
+    def _train(self, rows, judges, options, rng, carry_on=False, follow=None):
         """Train the steps behind the head; what training carries on from, and what it gave."""
         head, stack = self._parts()
         state = self._state(carry_on, stack)
-        follow = task and self._following(task, head, stack)
+        follow = follow and follow(head, stack)
         state, progress = maximize_likelihood(stack, state, rows, judges, options, rng, follow)
         if progress.stopped == "diverged":
             warnings.warn(
@@ -523,14 +526,16 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             return None
         return task.call_on_fit_task_begin(estimator=self, X=X)
 
-    def _following(self, task, head, stack):
+    def _following(self, task, X, head, stack):
         """Let callbacks follow every iteration, and stop training."""
 
         def after_iteration(progress):
             iteration = task.subcontext(task_name="iteration")
-            iteration.call_on_fit_task_begin(estimator=self)
+            iteration.call_on_fit_task_begin(estimator=self, X=X)
             fitted = {"flow_": Chain((head, with_parameters(stack, progress.best)))}
-            return iteration.call_on_fit_task_end(estimator=self, reconstruction_attributes=fitted)
+            return iteration.call_on_fit_task_end(
+                estimator=self, X=X, reconstruction_attributes=fitted
+            )
 
         return after_iteration
 

@@ -203,8 +203,8 @@ class KernelEnsemble:
         those of the second; at most 80 % of all.
     rng : numpy.random.Generator
     trim : float or "auto", default="auto"
-        Rows that the margins do without, see `skgauss.robust.central_rows`; subsamples are
-        drawn from all rows.
+        Rows that the margins do without, see `skgauss.robust.central_rows`; so does one of the
+        subsamples, if there are several: the others are drawn from all rows.
 
     Attributes
     ----------
@@ -232,7 +232,6 @@ class KernelEnsemble:
         self.coarse = _smooth_margin(Y_few, few, _COARSE_KNOTS)
         kept = _central_columns(Y_few, few, central), few[central]
         self.fine, self.stiff = (_smooth_margin(*kept, k) for k in ("auto", _COARSE_KNOTS))
-
         stiffness = 1 + _STIFF_ROWS / n_weighted(weight)
 
         def member(weight, size, coordinates, widest=math.inf):

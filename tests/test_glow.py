@@ -271,12 +271,12 @@ def test_partial_fit_averages_over_the_passes_before():
     for _ in range(20):
         for model in models:
             model.partial_fit(small_table(150))
-    averages = [with_parameters_of(model) for model in models]
+    averages = [trained_parameters(model) for model in models]
     np.testing.assert_allclose(*[model.optimizer_state_[0] for model in models])
     assert np.abs(averages[0] - averages[1]).max() > 1e-3
 
 
-def with_parameters_of(model):
+def trained_parameters(model):
     """The trained parameters as a vector."""
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(model.flow_.bijections[1])])
 
@@ -327,7 +327,7 @@ def test_partial_fit_after_fit_carries_on():
 @pytest.mark.parametrize("options", [{}, {"n_iter_no_change": 2, "max_iter": 100}])
 def test_callbacks_see_every_task_begin_and_end(options):
     pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 has callbacks")
-    open_tasks, names = [], []
+    open_tasks, names, scores, X = [], [], [], small_table(150)
 
     class Counting:
         def setup(self, estimator, context):
@@ -340,12 +340,15 @@ def test_callbacks_see_every_task_begin_and_end(options):
             open_tasks.append(context.task_name)
             names.append(context.task_name)
 
-        def on_fit_task_end(self, estimator, context, **_):
+        def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
             open_tasks.remove(context.task_name)
+            scores.append(fitted_estimator.score(X))
 
-    model = glow(learning_rate_init=0.1, **options).set_callbacks(Counting()).fit(small_table(150))
+    model = glow(learning_rate_init=0.1, **options).set_callbacks(Counting()).fit(X)
     assert names.count("iteration") == model.n_iter_ > 1
     assert open_tasks == []
+    assert np.isfinite(scores).all()
+    assert scores[-1] == model.score(X)
 
 
 # Weights
