@@ -60,7 +60,18 @@ def machine() -> dict:
         "processor": processor_name(),
         "cpus": cpu_count(),
         "memory_gib": round(memory, 1),
+        "accelerators": accelerator_names(),
     }
+
+
+def accelerator_names() -> list[str]:
+    """Names of NVIDIA's accelerators, none where their tool is not there."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [line.strip() for line in found.stdout.splitlines()]
 
 
 def cpu_count() -> int:

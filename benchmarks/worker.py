@@ -31,6 +31,7 @@ MODELS = {
     "skgauss": ("skgauss_models", "fit_default"),
     "skgauss_budget": ("skgauss_models", "fit_within_budget"),
     "skgauss_long": ("skgauss_models", "fit_long"),
+    "skgauss_accelerated": ("skgauss_models", "fit_accelerated"),
     "rbig": ("rbig_models", "fit_default"),
     "rbig_mixture": ("rbig_models", "fit_mixture"),
     "rbig_auto": ("rbig_models", "fit_auto"),
@@ -48,6 +49,7 @@ WITHIN_BUDGET = frozenset(
         "nflows_rqnsf_c_paper",
         "skgauss_budget",
         "skgauss_long",
+        "skgauss_accelerated",
     }
 )
 

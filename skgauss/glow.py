@@ -44,7 +44,7 @@ from skgauss.rows import (
 )
 from skgauss.training import (
     MIN_UPDATES,
-    N_SHARDS,
+    N_THREADS,
     TrainingOptions,
     compiling_ahead,
     maximize_likelihood,
@@ -55,6 +55,7 @@ from skgauss.training import (
 __all__ = ["GlowGaussianizer"]
 
 _AUTO = StrOptions({"auto"})
+_LARGE_BLOCK = 1 << 14  # rows that keep an accelerator busy
 _HEAD_TIME = 0.8  # of `max_time`, that a mixture in the head may take: it is worth more than steps
 
 
@@ -430,7 +431,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             table.weight[held_out],
             like=like,
             max_time=None if self.max_time is None else _HEAD_TIME * self.max_time,
-            n_jobs=N_SHARDS,  # as many threads as training takes
+            n_jobs=N_THREADS,  # as many threads as training takes
             rng=rng,
         )
         sample = rng.permutation(len(X))[:INIT_ROWS]
@@ -552,6 +553,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         self.validation_scores_ = scores
         self.n_iter_ = len(self.loss_curve_)
         self.n_parameters_ = int(progress.best.size)
+
+    @property
+    def _block_size(self) -> int:  # type: ignore[override]
+        return BaseGaussianizer._block_size if jax.default_backend() == "cpu" else _LARGE_BLOCK
 
     def _forward(self, X):
         with jax.enable_x64(True):

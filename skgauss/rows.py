@@ -6,7 +6,7 @@ import numpy as np
 
 from skgauss.bijections import Chain
 from skgauss.head import head_forward, repays_compilation
-from skgauss.training import N_SHARDS, Rows
+from skgauss.training import N_THREADS, Rows
 
 __all__ = [
     "FULL_BATCH",
@@ -186,7 +186,7 @@ class Table:
         total, compiled = 0.0, repays_compilation(head, len(indices))
         for start in range(0, shape[0], _BLOCK):
             part = slice(start, start + _BLOCK)
-            Z, log_det = head_forward(head, self.load(indices[part]), N_SHARDS, compiled=compiled)
+            Z, log_det = head_forward(head, self.load(indices[part]), N_THREADS, compiled=compiled)
             total += self.weight[indices[part]] @ log_det
             if latents is not None:
                 latents[part] = Z

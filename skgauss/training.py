@@ -2,9 +2,9 @@
 
 The loop knows flows and rows, not estimators. What is compiled depends on the flow's
 configuration and the batch size alone, never on the number of rows: batches are padded with
-rows of weight zero. Every batch is cut into two halves whose gradients are computed by two
-threads at once, since one small batch does not keep two cores busy; the halves are added in a
-fixed order, so threads do not change a bit of the result.
+rows of weight zero. On CPUs every batch is cut into two halves whose gradients are computed by
+two threads at once, since one small batch does not keep two cores busy; the halves are added in a
+fixed order, so threads do not change a bit of the result. Of accelerators each gets its part.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from skgauss.progress import Progress
 
 __all__ = [
     "MIN_UPDATES",
+    "N_THREADS",
     "Rows",
     "TrainingOptions",
     "TrainingState",
@@ -41,7 +42,7 @@ __all__ = [
     "with_parameters",
 ]
 
-N_SHARDS = 2
+N_THREADS = 2
 MIN_UPDATES = 16  # per iteration: small tables are passed several times
 _CLIP_NORM = 10.0
 _WARMUP = 50  # updates
@@ -210,41 +211,58 @@ def _update(layout, state, gradients, rate, averaging, alpha):
     return TrainingState(params, averaging * state.average + (1 - averaging) * params, optimizer)
 
 
+def _n_shards() -> int:
+    """In how many parts a batch is computed at once."""
+    return N_THREADS if jax.default_backend() == "cpu" else jax.local_device_count()
+
+
+@contextmanager
+def _precision(dtype) -> Iterator[None]:
+    """Compute in `dtype`, products included: accelerators would round what float32 multiplies."""
+    with (
+        jax.enable_x64(np.dtype(dtype) == np.float64),
+        jax.default_matmul_precision("highest"),
+    ):
+        yield
+
+
 class _Trainer:
     """The parts of a training run that do not change from batch to batch."""
 
     def __init__(self, flow: Bijection, rows: Rows, options: TrainingOptions, pool, n_before=0):
-        template, self.held = partition(flow)
-        self.layout = _Layout.of(template)
+        template, held = partition(flow)
+        self.layout, self.held = _Layout.of(template), jax.tree.map(jnp.asarray, held)
         self.options, self.pool, self.devices = options, pool, jax.local_devices()
-        self.mean_weight = float(rows.weight.mean())
-        self.x64 = np.dtype(options.dtype) == np.float64
+        self.n_shards, self.mean_weight = _n_shards(), float(rows.weight.mean())
         a_pass = self.iteration(np.arange(len(rows.weight)), np.random.default_rng(0))
         self.total = len(a_pass) * options.max_iter  # updates
         self.rate, self.start = options.learning_rate_init, -n_before  # updates made before
 
     def on_shards(self, function, vector, x, weight):
-        """Apply a compiled function to the two halves of a batch, in two threads."""
+        """Apply a compiled function to the parts of a batch, each in a thread."""
+        first, several = self.devices[0], len(self.devices) > 1
 
         def run(shard):
             inputs = (vector, self.held, x[shard], weight[shard])
-            with jax.enable_x64(self.x64):
-                if len(self.devices) > 1:
+            with _precision(self.options.dtype):
+                if several:
                     inputs = jax.device_put(inputs, self.devices[shard % len(self.devices)])
-                outputs = jax.block_until_ready(function(self.layout, *inputs))
-                several = len(self.devices) > 1
-                return jax.device_put(outputs, self.devices[0]) if several else outputs
+                outputs = function(self.layout, *inputs)
+                if first.platform == "cpu":  # an accelerator computes on its own
+                    jax.block_until_ready(outputs)
+                return jax.device_put(outputs, first) if several else outputs
 
-        return list(self.pool.map(run, range(N_SHARDS)))
+        return list(self.pool.map(run, range(self.n_shards)))
 
     def batch(self, rows, indices):
-        """Gather rows as two padded halves: x of shape (2, C, half), weight of (2, half)."""
-        values, half = rows.take(indices), -(-self.options.batch_size // N_SHARDS)
-        x = np.zeros((values.shape[1], N_SHARDS * half), self.options.dtype)
-        weight = np.zeros(N_SHARDS * half, self.options.dtype)
+        """Gather rows as S padded parts: x of shape (S, C, part), weight of (S, part)."""
+        values, n = rows.take(indices), self.n_shards
+        part = -(-self.options.batch_size // n)
+        x = np.zeros((values.shape[1], n * part), self.options.dtype)
+        weight = np.zeros(n * part, self.options.dtype)
         x[:, : len(indices)], weight[: len(indices)] = values.T, rows.weight[indices]
-        x = x.reshape(len(x), half, N_SHARDS).transpose(2, 0, 1)  # rows dealt in turn
-        return np.ascontiguousarray(x), weight.reshape(half, N_SHARDS).T.copy()
+        x = x.reshape(len(x), part, n).transpose(2, 0, 1)  # rows dealt in turn
+        return np.ascontiguousarray(x), weight.reshape(part, n).T.copy()
 
     def batches(self, order):
         """Cut rows into batches of equal size, none dropped."""
@@ -324,10 +342,10 @@ def compiling_ahead(
     """
     template, held = partition(flow)
     layout, state = _Layout.of(template), start_state(flow, options.dtype)
-    half = -(-options.batch_size // N_SHARDS)
-    vector = state.params
-    x, weight = np.zeros((n_channels, half), vector.dtype), np.zeros(half, vector.dtype)
-    gradients, zero = (vector,) * N_SHARDS, np.float32(0)
+    n_shards, vector = _n_shards(), state.params
+    part = -(-options.batch_size // n_shards)
+    x, weight = np.zeros((n_channels, part), vector.dtype), np.zeros(part, vector.dtype)
+    gradients, zero = (vector,) * n_shards, np.float32(0)
     needed: dict[Any, tuple] = {
         _gradient_and_log_density: (vector, held, x, weight),
         _scoring(n_held_out): (vector, held, x, weight),
@@ -335,10 +353,10 @@ def compiling_ahead(
     }
 
     def run(function):
-        with jax.enable_x64(np.dtype(options.dtype) == np.float64):
+        with _precision(options.dtype):
             function(layout, *needed[function])
 
-    with ThreadPoolExecutor(N_SHARDS) as pool:
+    with ThreadPoolExecutor(N_THREADS) as pool:
         compiled = [pool.submit(run, function) for function in needed]
         yield
         for function in compiled:
@@ -457,8 +475,8 @@ def maximize_likelihood(
     progress = Progress(best=np.array(state.average))
     started, max_time = time.monotonic(), options.max_time or np.inf
     with (
-        jax.enable_x64(np.dtype(options.dtype) == np.float64),
-        ThreadPoolExecutor(N_SHARDS) as pool,
+        _precision(options.dtype),
+        ThreadPoolExecutor(max(N_THREADS, _n_shards())) as pool,
         tqdm(total=options.max_iter, disable=not options.verbose, unit="iter") as bar,
     ):
         n_before = int(state.optimizer[-1].count)
@@ -472,6 +490,7 @@ def maximize_likelihood(
                 share = max(done / trainer.total, spent)
                 state, halves = trainer.update(state, rows, indices, done, share)
                 losses.append(halves)
+                jax.block_until_ready(losses[-2:-1])  # rows are gathered one update ahead
                 done, n_rows = done + 1, n_rows + len(indices)
                 spent = (time.monotonic() - started) / max_time
                 if spent > 1:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats as st
 
+from skgauss import training
 from skgauss.bijections import AffineCoupling, Chain, ElementwiseAffine
 from skgauss.training import (
     Rows,
@@ -212,6 +213,16 @@ def test_two_threads_give_the_same_bits_twice(dtype):
     np.testing.assert_array_equal(first.best, second.best)
     assert first.loss_curve == second.loss_curve
     assert first.validation_scores == second.validation_scores
+
+
+@pytest.mark.parametrize("n_shards", [1, 3])
+def test_in_how_many_parts_a_batch_is_computed_changes_rounding_alone(n_shards, monkeypatch):
+    flow = AffineCoupling.init(jax.random.key(0), 2, hidden_layer_sizes=(4,))
+    _, halves = train(rows_of(X), rows_of(X[:50]), flow, dtype=np.float64)
+    monkeypatch.setattr(training, "_n_shards", lambda: n_shards)
+    _, told = train(rows_of(X), rows_of(X[:50]), flow, dtype=np.float64)
+    np.testing.assert_allclose(told.best, halves.best, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(told.validation_scores, halves.validation_scores, rtol=1e-10)
 
 
 def test_weight_decay_reaches_weights_of_conditioners_only():
