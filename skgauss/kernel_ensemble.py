@@ -20,6 +20,7 @@ Every kernel has a width of its own, the geometric mean of the distance to its n
 the median of these; its square is multiplied by ``1 + 500 / n`` in a table of n rows. Few rows are
 thus fitted stiffly: they cannot tell a small mode from a few anomalies. Among the latents, whose
 own variance is one, it is made three at most: the wider the kernels, the less far out a row is.
+Where no row is trimmed, all are said to be normal, and the kernels are as narrow as they come.
 
 Removing columns from a kernel density of products is exact, so that of any subset of columns the
 log-density costs what that of all does: what `skgauss.shapley` needs.
@@ -204,7 +205,8 @@ class KernelEnsemble:
     rng : numpy.random.Generator
     trim : float or "auto", default="auto"
         Rows that the margins do without, see `skgauss.robust.central_rows`; so does one of the
-        subsamples, if there are several: the others are drawn from all rows.
+        subsamples, if there are several: the others are drawn from all rows. With 0, none, and the
+        kernels are not widened for a table of few rows.
 
     Attributes
     ----------
@@ -232,7 +234,7 @@ class KernelEnsemble:
         self.coarse = _smooth_margin(Y_few, few, _COARSE_KNOTS)
         kept = _central_columns(Y_few, few, central), few[central]
         self.fine, self.stiff = (_smooth_margin(*kept, k) for k in ("auto", _COARSE_KNOTS))
-        stiffness = 1 + _STIFF_ROWS / n_weighted(weight)
+        stiffness = 1.0 if trim == 0 else 1 + _STIFF_ROWS / n_weighted(weight)
 
         def member(weight, size, coordinates, widest=math.inf):
             most = max(1, math.ceil(_SHARE * n_weighted(weight)))

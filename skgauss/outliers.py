@@ -83,7 +83,8 @@ class DensityOutlierDetector(
         of the columns' latents. "auto" drops those whose score lies more than four interquartile
         ranges below the first quartile, hence at most a quarter. The default density fits
         the columns' own densities without them; members of ``criterion="latent_norm"`` and an
-        estimator given are fitted without them, and there "auto" drops none.
+        estimator given are fitted without them, and there "auto" drops none. 0 says that all
+        training rows are normal: with the default density, few rows then tell finer what is not.
     calibration : float in (0, 1), "cross" or None, default=None
         Share of the rows held out of the fit for `p_values`. "cross" fits five more models, each
         without a fifth of the rows, and holds out every row once.

@@ -46,7 +46,7 @@ def _is_slow(name, data):
     """Whether others show the same: digits, the widest table, take the longest."""
     return (
         name in OTHER_MIXERS
-        or (name == "glow" and data in ("wine", "diabetes"))
+        or (name == "glow" and data in ("wine", "diabetes", "breast_cancer"))
         or (name != "glow" and data == "digits")
     )
 

@@ -114,6 +114,7 @@ def test_auto_takes_the_likelier_of_a_mixture_and_a_warped_one(monkeypatch):
     assert found["mixture"] != found["warped"]
 
 
+@pytest.mark.slow
 def test_what_couplings_straighten_is_plainer_for_a_mixture(monkeypatch):
     """Two columns that follow from two others, but for little."""
     monkeypatch.setattr(skgauss.warp, "_MAX_ITER", 20)

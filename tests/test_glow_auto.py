@@ -1,0 +1,113 @@
+"""What "auto" means to GlowGaussianizer, by the table: the ladder, the head, the couplings."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.base import clone
+
+import skgauss.glow
+from skgauss import GlowGaussianizer
+from skgauss.bijections import RationalQuadraticSplineCoupling
+from skgauss.head import has_mixture, head_forward
+from skgauss.head_selection import fit_head
+from skgauss.ladder import LADDER, configuration
+from skgauss.rows import Table
+from tests.estimators import fitted, glow, small_table, table, two_moons
+
+
+def test_float64_trains_in_float64(monkeypatch):
+    seen, first = [], Table.rows
+    monkeypatch.setattr(Table, "rows", lambda *a: seen.append(first(*a)) or seen[-1])
+    model = clone(fitted("glow-float64", "small")).fit(table("small"))
+    assert {rows.take(np.arange(3)).dtype for rows in seen} == {np.dtype(np.float64)}
+    assert {leaf.dtype for leaf in model.optimizer_state_ if leaf.dtype.kind == "f"} == {
+        np.dtype(np.float64)
+    }
+    other = clone(model).set_params(dtype="float32").fit(table("small"))
+    assert other.optimizer_state_[0].dtype == np.float32
+    assert other.score(table("small")) == pytest.approx(model.score(table("small")), abs=0.05)
+
+
+@pytest.mark.parametrize("coupling", ["affine", "spline"])
+def test_behind_a_mixture_training_starts_at_the_density_of_the_head(coupling):
+    model = glow(head="mixture", coupling=coupling, max_iter=1, learning_rate_init=1e-12)
+    X = two_moons(300, seed=0)
+    Z, log_det = head_forward(model.fit(X).flow_.bijections[0], X)
+    expected = log_det + stats.norm.logpdf(Z).sum(axis=1)
+    np.testing.assert_allclose(model.score_samples(X), expected, atol=1e-5)
+
+
+def test_before_training_the_linear_maps_mix_nothing_unless_a_mixture_goes_before():
+    for head in ("spline", "mixture"):
+        model = glow(head=head, max_iter=1, learning_rate_init=1e-12)
+        weights = model.fit(small_table()).flow_.bijections[1].steps.mixer
+        is_permutation = np.allclose(weights.lower, 0) and np.allclose(weights.upper, 0)
+        assert is_permutation == (head == "spline")
+
+
+def test_ladder_covers_every_size_and_is_documented():
+    limits = [limit for limit, _ in LADDER]
+    assert limits == sorted(limits)
+    assert limits[-1] == float("inf")
+    for limit, rung in LADDER[:-1]:
+        assert configuration(limit - 1, behind_mixture=True) == rung
+        assert configuration(limit, behind_mixture=True) != rung
+        assert f"{limit:,}" in GlowGaussianizer.__doc__
+
+
+def test_large_tables_leave_the_mixture_to_those_who_ask_for_it(monkeypatch):
+    monkeypatch.setattr(skgauss.glow, "MAX_MIXTURE_ROWS", 1_000)
+    model = glow(head="auto", n_steps=1, max_iter=1)
+    X = two_moons(1_500, seed=0)
+    assert not has_mixture(model.fit(X).flow_.bijections[0])
+    assert has_mixture(model.fit(X[:900]).flow_.bijections[0])
+    assert has_mixture(model.set_params(head="mixture").fit(X).flow_.bijections[0])
+
+
+def test_couplings_are_splines_where_no_mixture_goes_before(monkeypatch):
+    """However the head was decided on, "auto" means what suits it."""
+    monkeypatch.setattr(skgauss.glow, "fit_head", lambda _, *a, **k: fit_head("spline", *a, **k))
+    options = {"n_steps": 1, "max_iter": 1, "random_state": 0}
+    left_to_steps = GlowGaussianizer(**options).fit(small_table()).flow_
+    asked_for = GlowGaussianizer(head="spline", **options).fit(small_table()).flow_
+    assert isinstance(left_to_steps.bijections[1].steps.coupling, RationalQuadraticSplineCoupling)
+    for a, b in zip(*map(jax.tree.leaves, (left_to_steps, asked_for)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_on_large_tables_time_alone_ends_a_training_that_was_given_time(monkeypatch):
+    ends = {"max_iter": np.inf, "n_iter_no_change": np.inf}
+    rung = configuration(1e6)
+    assert configuration(1e6, timed=True) == dataclasses.replace(rung, **ends)
+    assert configuration(1e3, timed=True) == configuration(1e3)
+    monkeypatch.setattr(skgauss.glow, "configuration", lambda *_, **__: endless)
+    endless = dataclasses.replace(configuration(150), **ends)
+    model = glow(max_iter="auto", max_time=1e-3).fit(small_table(150))  # compiled
+    assert (
+        model.set_params(max_time=2.0).fit(small_table(150)).n_iter_ > configuration(150).max_iter
+    )
+    assert len(model.set_params(max_iter=3).fit(small_table(150)).loss_curve_) == 3
+
+
+def test_auto_counts_weights_as_rows():
+    X, weight = small_table(150), np.full(150, 4.0)
+    model = GlowGaussianizer(max_iter=1, coupling="affine", random_state=0)
+    n_steps = clone(model).fit(X, sample_weight=weight).flow_.bijections[1].n_steps
+    assert n_steps == configuration(600).n_steps
+    assert clone(model).fit(X).flow_.bijections[1].n_steps == configuration(150).n_steps
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 5])
+@pytest.mark.parametrize("coupling", ["affine"])
+def test_any_number_of_features(n_features, coupling):
+    X = small_table(150, n_features)
+    model = glow(coupling=coupling).fit(X)
+    np.testing.assert_allclose(model.inverse_transform(model.transform(X)), X, rtol=1e-7)
+    assert list(model.get_feature_names_out()) == [
+        f"glowgaussianizer{j}" for j in range(n_features)
+    ]
