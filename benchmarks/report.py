@@ -103,10 +103,16 @@ def _provenance(results: dict) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
     seeds = sorted({record["seed"] for record in results["records"]})
     return (
-        f"{told['date']}, revision {told['git_revision']}, {machine['cpus']} CPUs "
-        f"({machine['processor']}), budget {budgets(results)} s, seeds {seeds}; {versions}."
+        f"{told['date']}, revision {told['git_revision']}, {processors(machine)}, "
+        f"budget {budgets(results)} s, seeds {seeds}; {versions}."
         + continued(results)
     )
+
+
+def processors(machine: dict) -> str:
+    """CPUs of a machine, and its accelerators."""
+    cpus = f"{machine['cpus']} CPUs ({machine['processor']})"
+    return ", ".join([cpus, *machine.get("accelerators", ())])
 
 
 def continued(results: dict) -> str:
@@ -114,7 +120,7 @@ def continued(results: dict) -> str:
     first = results["provenance"]
     others = [
         f" Continued {told['date']}, revision {told['git_revision']}, "
-        f"{told['machine']['cpus']} CPUs ({told['machine']['processor']})."
+        f"{processors(told['machine'])}."
         for told in results.get("resumed", ())
         if any(told[part] != first[part] for part in ("git_revision", "machine", "versions"))
     ]
