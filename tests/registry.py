@@ -118,7 +118,6 @@ CASES = [
     *((name, 4) for name in _COUPLINGS),
     *((name, 1) for name in ["Invertible1x1Conv", *_COUPLINGS, "GlowStep"]),
 ]
-CASE_IDS = [f"{name}-C{n}" for name, n in CASES]
 
 
 def build(name: str, n_channels: int, dtype) -> Bijection:

@@ -16,7 +16,7 @@ import skops.io
 
 import skgauss.bijections
 from skgauss.bijections import Bijection, combine, partition
-from tests.registry import BIJECTIONS, BOUND, CASE_IDS, CASES, build, quick_jit
+from tests.registry import BIJECTIONS, BOUND, CASES, build, quick_jit
 
 FAR = 1e6
 TOLERANCE = {np.float64: 1e-9, np.float32: 2e-3}
@@ -26,9 +26,31 @@ COVERED_BY_THE_OTHER_STACK = {name for name in BIJECTIONS if name.startswith("Gl
 }
 ONE_EACH = [case for case in CASES if case[1] == 3 and case[0] not in COVERED_BY_THE_OTHER_STACK]
 
-every_case = pytest.mark.parametrize("case", CASES, ids=CASE_IDS)
-every_layer = pytest.mark.parametrize("case", ONE_EACH, ids=[name for name, _ in ONE_EACH])
-both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+def in_single_precision(cases):
+    """Cases as parameters; a head is evaluated in double precision, and a mixture compiles long."""
+    slow = {"FixedMixture": pytest.mark.slow}
+    return [pytest.param(case, id=_name(case), marks=slow.get(case[0], [])) for case in cases]
+
+
+def _name(case):
+    return f"{case[0]}-C{case[1]}"
+
+
+every_case = pytest.mark.parametrize("case", CASES, ids=_name)
+every_case_in_single_precision = pytest.mark.parametrize("case", in_single_precision(CASES))
+every_case_in_both_dtypes = pytest.mark.parametrize(
+    ("case", "dtype"),
+    [
+        *(
+            pytest.param(*p.values, np.float32, id=f"{p.id}-float32", marks=p.marks)
+            for p in in_single_precision(CASES)
+        ),
+        *(pytest.param(case, np.float64, id=f"{_name(case)}-float64") for case in CASES),
+    ],
+)
+every_layer = pytest.mark.parametrize("case", ONE_EACH, ids=_name)
+every_layer_in_single_precision = pytest.mark.parametrize("case", in_single_precision(ONE_EACH))
 
 
 def ordinary_rows(n_channels):
@@ -108,16 +130,14 @@ def test_registry_holds_every_layer():
     assert layers - {Bijection} == {type(layer_of((name, 3))) for name in BIJECTIONS}
 
 
-@both_dtypes
-@every_case
+@every_case_in_both_dtypes
 def test_inverse_undoes_transform(case, dtype):
     rows = ordinary_rows(case[1])
     back = evaluate(case, rows, dtype).back
     np.testing.assert_allclose(back, rows, rtol=0, atol=TOLERANCE[dtype])
 
 
-@both_dtypes
-@every_case
+@every_case_in_both_dtypes
 def test_inverse_log_det_is_minus_that_of_the_map(case, dtype):
     result = evaluate(case, ordinary_rows(case[1]), dtype)
     np.testing.assert_allclose(
@@ -125,22 +145,20 @@ def test_inverse_log_det_is_minus_that_of_the_map(case, dtype):
     )
 
 
-@both_dtypes
-@every_case
+@every_case_in_both_dtypes
 def test_log_det_is_that_of_the_jacobian(case, dtype):
     result = evaluate(case, ordinary_rows(case[1]), dtype)
     expected = np.linalg.slogdet(result.jacobian.astype(np.float64))[1]
     np.testing.assert_allclose(result.log_det, expected, rtol=0, atol=TOLERANCE[dtype])
 
 
-@both_dtypes
-@every_case
+@every_case_in_both_dtypes
 def test_outputs_have_the_dtype_of_the_event(case, dtype):
     for output in evaluate(case, ordinary_rows(case[1]), dtype):
         assert output.dtype == dtype
 
 
-@every_case
+@every_case_in_single_precision
 def test_single_precision_is_the_same_map(case):
     rows = ordinary_rows(case[1])
     single, double = evaluate(case, rows, np.float32), evaluate(case, rows)
@@ -183,8 +201,7 @@ def test_jit_and_vmap_change_nothing(case):
     np.testing.assert_allclose(result.back[0], back, rtol=1e-8, atol=1e-9)
 
 
-@both_dtypes
-@every_case
+@every_case_in_both_dtypes
 def test_far_rows_and_edges_come_back(case, dtype):
     rows = extreme_rows(case[1])
     result = evaluate(case, rows, dtype)
@@ -211,7 +228,7 @@ def test_gradients_are_finite(case, rows):
 
 @pytest.mark.parametrize("method", ["transform_and_log_det", "inverse_and_log_det"])
 @pytest.mark.parametrize("rows", [ordinary_rows, extreme_rows])
-@every_layer
+@every_layer_in_single_precision
 def test_gradients_are_finite_in_single_precision(case, rows, method):
     for leaf in jax.tree.leaves(gradient(case, rows(case[1]), np.float32, method)):
         assert leaf.dtype == np.float32
