@@ -104,8 +104,7 @@ def _provenance(results: dict) -> str:
     seeds = sorted({record["seed"] for record in results["records"]})
     return (
         f"{told['date']}, revision {told['git_revision']}, {processors(machine)}, "
-        f"budget {budgets(results)} s, seeds {seeds}; {versions}."
-        + continued(results)
+        f"budget {budgets(results)} s, seeds {seeds}; {versions}." + continued(results)
     )
 
 

@@ -149,7 +149,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     warm_start : bool, default=False
         Let `fit` carry on from the fitted parameters; the head is kept.
     n_jobs : int or None, default=None
-        Threads that evaluate rows. Training uses two, whatever this says.
+        Threads that evaluate rows. Training uses two, whatever this says; on an accelerator, where
+        JAX has one, a thread for each.
     random_state : int, RandomState instance or None, default=None
         Of the start, the split and the order of the rows.
     verbose : int, default=0
@@ -572,8 +573,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         return head_inverse(head, X) if by_itself else X
 
     def _padded(self, X):
-        """Fill a block up with zeros: one shape is compiled once."""
-        return np.pad(X, ((0, self._block_size - len(X)), (0, 0)))
+        """Fill a block up with zeros: one shape is compiled once, whoever cut the block."""
+        return np.pad(X, ((0, -len(X) % self._block_size), (0, 0)))
 
 
 GlowGaussianizer.__doc__ = str(GlowGaussianizer.__doc__).replace("{ladder}", ladder_table())

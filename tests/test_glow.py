@@ -163,6 +163,18 @@ def test_callbacks_see_every_task_begin_and_end(options):
     assert scores[-1] == pytest.approx(model.score(X), rel=1e-12)
 
 
+# Blocks
+
+
+def test_a_block_that_another_machine_cut_is_mapped_as_well(moons):
+    """Larger than those cut here: an accelerator takes more rows at once."""
+    X = two_moons(1500, seed=3)
+    Z, log_det = moons._forward(X)
+    np.testing.assert_allclose(Z, moons.transform(X), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(moons._inverse(Z), X, rtol=0, atol=1e-9)
+    assert log_det.shape == (1500,)
+
+
 # Weights
 
 
