@@ -68,8 +68,8 @@ def accelerator_names() -> list[str]:
     """Names of NVIDIA's accelerators, none where their tool is not there."""
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
-        found = subprocess.run(command, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError):
+        found = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in found.stdout.splitlines()]
 

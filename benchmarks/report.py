@@ -103,15 +103,18 @@ def _provenance(results: dict) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
     seeds = sorted({record["seed"] for record in results["records"]})
     return (
-        f"{told['date']}, revision {told['git_revision']}, {processors(machine)}, "
+        f"{told['date']}, revision {told['git_revision']}, {machine['cpus']} CPUs "
+        f"({machine['processor']}){accelerators(results)}, "
         f"budget {budgets(results)} s, seeds {seeds}; {versions}." + continued(results)
     )
 
 
-def processors(machine: dict) -> str:
-    """CPUs of a machine, and its accelerators."""
-    cpus = f"{machine['cpus']} CPUs ({machine['processor']})"
-    return ", ".join([cpus, *machine.get("accelerators", ())])
+def accelerators(results: dict) -> str:
+    """Those that were computed on, behind a comma; nothing where all was done by CPUs."""
+    platforms = {r.get("details", {}).get("platform") for r in results.get("records", ())}
+    if platforms <= {None, "cpu"}:
+        return ""
+    return "".join(f", {name}" for name in results["provenance"]["machine"]["accelerators"])
 
 
 def continued(results: dict) -> str:
@@ -119,7 +122,7 @@ def continued(results: dict) -> str:
     first = results["provenance"]
     others = [
         f" Continued {told['date']}, revision {told['git_revision']}, "
-        f"{processors(told['machine'])}."
+        f"{told['machine']['cpus']} CPUs ({told['machine']['processor']})."
         for told in results.get("resumed", ())
         if any(told[part] != first[part] for part in ("git_revision", "machine", "versions"))
     ]

@@ -31,7 +31,7 @@ def fit_long(train, validation, *, seed, budget, **parameters):
 
 
 def fit_accelerated(train, validation, *, seed, budget):
-    """The same in batches that keep an accelerator busy."""
+    """`fit_long` in batches that keep an accelerator busy, at a higher rate."""
     return fit_long(
         train, validation, seed=seed, budget=budget, batch_size=4096, learning_rate_init=1e-2
     )

@@ -55,7 +55,7 @@ from skgauss.training import (
 __all__ = ["GlowGaussianizer"]
 
 _AUTO = StrOptions({"auto"})
-_LARGE_BLOCK = 1 << 14  # rows that keep an accelerator busy
+_LARGE_BLOCK = 1 << 14  # rows that keep an accelerator busy, behind splines
 _HEAD_TIME = 0.8  # of `max_time`, that a mixture in the head may take: it is worth more than steps
 
 
@@ -573,8 +573,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         return head_inverse(head, X) if by_itself else X
 
     def _padded(self, X):
-        """Fill a block up with zeros: one shape is compiled once, whoever cut the block."""
-        return np.pad(X, ((0, -len(X) % self._block_size), (0, 0)))
+        """Fill a block up with zeros, so that few shapes are compiled, each once."""
+        few = BaseGaussianizer._block_size
+        size = few if len(X) <= few else self._block_size
+        return np.pad(X, ((0, -len(X) % size), (0, 0)))
 
 
 GlowGaussianizer.__doc__ = str(GlowGaussianizer.__doc__).replace("{ladder}", ladder_table())

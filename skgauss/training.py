@@ -25,7 +25,7 @@ import optax
 from tqdm.auto import tqdm
 
 from skgauss._compilation import jit
-from skgauss.bijections.base import Bijection, combine, partition
+from skgauss.bijections.base import Bijection, combine, on_device, partition
 from skgauss.bijections.conditioner import weight_decay_mask
 from skgauss.iteration import mean_and_error
 from skgauss.progress import Progress
@@ -47,6 +47,7 @@ MIN_UPDATES = 16  # per iteration: small tables are passed several times
 _CLIP_NORM = 10.0
 _WARMUP = 50  # updates
 _FEW = 200  # rows held out
+_ROWS_OF_AN_ACCELERATOR = 4096  # of a batch, at least, where there are several
 _RATE_CUT = 0.3  # of the learning rate, when training goes back to the best
 
 
@@ -167,6 +168,8 @@ class _Layout(NamedTuple):
         return np.repeat(np.array(self.decayed, dtype), self.sizes)
 
 
+#: Accelerators would round what float32 multiplies.
+_whole_products = partial(jax.default_matmul_precision, "highest")
 _adam = optax.chain(optax.clip_by_global_norm(_CLIP_NORM), optax.scale_by_adam())
 
 
@@ -185,14 +188,15 @@ def _negative_log_likelihood(params, held, x, weight):
 
 @partial(jit, static_argnums=0)
 def _log_density(layout, vector, held, x, weight):
-    return (_negative_log_likelihood(layout.unflatten(vector), held, x, weight)[1],)
+    with _whole_products():
+        return (_negative_log_likelihood(layout.unflatten(vector), held, x, weight)[1],)
 
 
 @partial(jit, static_argnums=0)
 def _gradient_and_log_density(layout, vector, held, x, weight):
-    (loss, log_density), gradient = jax.value_and_grad(_negative_log_likelihood, has_aux=True)(
-        layout.unflatten(vector), held, x, weight
-    )
+    likelihood = jax.value_and_grad(_negative_log_likelihood, has_aux=True)
+    with _whole_products():
+        (loss, log_density), gradient = likelihood(layout.unflatten(vector), held, x, weight)
     flat = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
     return log_density, loss, flat
 
@@ -211,19 +215,11 @@ def _update(layout, state, gradients, rate, averaging, alpha):
     return TrainingState(params, averaging * state.average + (1 - averaging) * params, optimizer)
 
 
-def _n_shards() -> int:
-    """In how many parts a batch is computed at once."""
-    return N_THREADS if jax.default_backend() == "cpu" else jax.local_device_count()
-
-
-@contextmanager
-def _precision(dtype) -> Iterator[None]:
-    """Compute in `dtype`, products included: accelerators would round what float32 multiplies."""
-    with (
-        jax.enable_x64(np.dtype(dtype) == np.float64),
-        jax.default_matmul_precision("highest"),
-    ):
-        yield
+def _n_shards(batch_size: int) -> int:
+    """In how many parts a batch is computed at once; only large ones keep several accelerators."""
+    if jax.default_backend() == "cpu":
+        return N_THREADS
+    return max(1, min(jax.local_device_count(), batch_size // _ROWS_OF_AN_ACCELERATOR))
 
 
 class _Trainer:
@@ -231,9 +227,10 @@ class _Trainer:
 
     def __init__(self, flow: Bijection, rows: Rows, options: TrainingOptions, pool, n_before=0):
         template, held = partition(flow)
-        self.layout, self.held = _Layout.of(template), jax.tree.map(jnp.asarray, held)
+        self.x64 = np.dtype(options.dtype) == np.float64
+        self.layout, self.held = _Layout.of(template), jax.tree.map(on_device, held)
         self.options, self.pool, self.devices = options, pool, jax.local_devices()
-        self.n_shards, self.mean_weight = _n_shards(), float(rows.weight.mean())
+        self.n_shards, self.mean_weight = _n_shards(options.batch_size), float(rows.weight.mean())
         a_pass = self.iteration(np.arange(len(rows.weight)), np.random.default_rng(0))
         self.total = len(a_pass) * options.max_iter  # updates
         self.rate, self.start = options.learning_rate_init, -n_before  # updates made before
@@ -244,7 +241,7 @@ class _Trainer:
 
         def run(shard):
             inputs = (vector, self.held, x[shard], weight[shard])
-            with _precision(self.options.dtype):
+            with jax.enable_x64(self.x64):
                 if several:
                     inputs = jax.device_put(inputs, self.devices[shard % len(self.devices)])
                 outputs = function(self.layout, *inputs)
@@ -274,7 +271,7 @@ class _Trainer:
         return [b for _ in range(n_passes) for b in self.batches(rng.permutation(order))]
 
     def update(self, state, rows, indices, done, share):
-        """Make one update; return the state, and the batch's mean loss in two summands."""
+        """Make one update; return the state, and the batch's mean loss, a summand per part."""
         x, weight = self.batch(rows, indices)
         weight /= self.mean_weight * len(indices)
         outputs = self.on_shards(_gradient_and_log_density, state.params, x, weight)
@@ -342,7 +339,7 @@ def compiling_ahead(
     """
     template, held = partition(flow)
     layout, state = _Layout.of(template), start_state(flow, options.dtype)
-    n_shards, vector = _n_shards(), state.params
+    n_shards, vector = _n_shards(options.batch_size), state.params
     part = -(-options.batch_size // n_shards)
     x, weight = np.zeros((n_channels, part), vector.dtype), np.zeros(part, vector.dtype)
     gradients, zero = (vector,) * n_shards, np.float32(0)
@@ -353,7 +350,7 @@ def compiling_ahead(
     }
 
     def run(function):
-        with _precision(options.dtype):
+        with jax.enable_x64(np.dtype(options.dtype) == np.float64):
             function(layout, *needed[function])
 
     with ThreadPoolExecutor(N_THREADS) as pool:
@@ -475,8 +472,8 @@ def maximize_likelihood(
     progress = Progress(best=np.array(state.average))
     started, max_time = time.monotonic(), options.max_time or np.inf
     with (
-        _precision(options.dtype),
-        ThreadPoolExecutor(max(N_THREADS, _n_shards())) as pool,
+        jax.enable_x64(np.dtype(options.dtype) == np.float64),
+        ThreadPoolExecutor(max(N_THREADS, _n_shards(options.batch_size))) as pool,
         tqdm(total=options.max_iter, disable=not options.verbose, unit="iter") as bar,
     ):
         n_before = int(state.optimizer[-1].count)
@@ -488,8 +485,8 @@ def maximize_likelihood(
             losses, n_rows = [], 0
             for indices in trainer.iteration(order, rng):
                 share = max(done / trainer.total, spent)
-                state, halves = trainer.update(state, rows, indices, done, share)
-                losses.append(halves)
+                state, summands = trainer.update(state, rows, indices, done, share)
+                losses.append(summands)
                 jax.block_until_ready(losses[-2:-1])  # rows are gathered one update ahead
                 done, n_rows = done + 1, n_rows + len(indices)
                 spent = (time.monotonic() - started) / max_time

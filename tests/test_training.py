@@ -219,7 +219,7 @@ def test_two_threads_give_the_same_bits_twice(dtype):
 def test_in_how_many_parts_a_batch_is_computed_changes_rounding_alone(n_shards, monkeypatch):
     flow = AffineCoupling.init(jax.random.key(0), 2, hidden_layer_sizes=(4,))
     _, halves = train(rows_of(X), rows_of(X[:50]), flow, dtype=np.float64)
-    monkeypatch.setattr(training, "_n_shards", lambda: n_shards)
+    monkeypatch.setattr(training, "_n_shards", lambda batch_size: n_shards)
     _, told = train(rows_of(X), rows_of(X[:50]), flow, dtype=np.float64)
     np.testing.assert_allclose(told.best, halves.best, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(told.validation_scores, halves.validation_scores, rtol=1e-10)

@@ -24,7 +24,7 @@ from density_records import (  # noqa: E402
     verdict,
 )
 
-from report import budgets, continued, processors  # noqa: E402
+from report import accelerators, budgets, continued  # noqa: E402
 from result_tables import cells  # noqa: E402
 
 TITLES = {
@@ -131,7 +131,8 @@ def provenance(name, results):
     seeds = sorted({record["seed"] for record in records if "seed" in record})
     said = [
         f"measured {told['date'][:10]} at revision ``{told['git_revision']}``",
-        f"{processors(machine)}, {machine['memory_gib']} GiB",
+        f"{machine['cpus']} CPUs ({machine['processor']}){accelerators(results)}, "
+        f"{machine['memory_gib']} GiB",
     ]
     if "load_average" in told:  # 0 is a machine that does nothing else
         said.append(f"load average {told['load_average']:g} before")
@@ -215,7 +216,7 @@ def section(path, results, folder):
     title = "Held-out likelihood at equal time" if at_once else "Held-out likelihood"
     if over(results) == "rows":
         title = "Held-out likelihood by number of rows"
-    return title, [*lines, provenance(path.name, results), ""]
+    return title + accelerators(results), [*lines, provenance(path.name, results), ""]
 
 
 def _place(path):

@@ -9,7 +9,7 @@ MODELS = {
     "skgauss": "GlowGaussianizer, defaults",
     "skgauss_budget": "GlowGaussianizer, defaults, stopped at the budget",
     "skgauss_long": "GlowGaussianizer, more steps, finer splines, stopped at the budget",
-    "skgauss_accelerated": "GlowGaussianizer, the same in batches of 4,096, stopped at the budget",
+    "skgauss_accelerated": "GlowGaussianizer, more steps, finer splines, batches of 4,096",
     "flowjax": "flowjax coupling_flow, defaults",
     "flowjax_tuned": "flowjax coupling_flow, tuned",
     "flowjax_maf": "flowjax masked_autoregressive_flow, splines",
