@@ -57,9 +57,9 @@ ESTIMATORS: dict[str, BaseEstimator] = {
 MARGINALS = tuple(name for name in ESTIMATORS if name.endswith("-marginal"))
 # One of every coupling and the marginals, for laws that the mixers have no part in.
 KINDS = ("glow", "glow-rotation", "glow-permutation", "rbig", "rbig-mixture", *MARGINALS)
-# Where no other code than "glow" runs but that of a layer, which has its own tests.
+# Where no other code than "glow" runs but that of a layer or a head, which has its own tests.
 OTHER_COUPLINGS = ("glow-rotation", "glow-permutation")
-OTHER_MIXERS = ("glow-householder", "glow-cayley")
+OTHER_PARTS = (*OTHER_COUPLINGS, "glow-householder", "glow-cayley", "glow-warped-head")
 
 
 def with_slow(names, slow):

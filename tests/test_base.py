@@ -19,7 +19,7 @@ from tests.estimators import (
     KINDS,
     MARGINALS,
     OTHER_COUPLINGS,
-    OTHER_MIXERS,
+    OTHER_PARTS,
     fitted,
     robust_scale,
     small_table,
@@ -45,9 +45,9 @@ def short_warps(monkeypatch):
 def _is_slow(name, data):
     """Whether others show the same: digits, the widest table, take the longest."""
     return (
-        name in OTHER_MIXERS
+        (name in OTHER_PARTS and data == "small")
         or (name == "glow" and data in ("wine", "diabetes", "breast_cancer"))
-        or (name != "glow" and data == "digits")
+        or data == "digits"
     )
 
 
@@ -58,7 +58,7 @@ every_fit = pytest.mark.parametrize(
         for fit in ON_SMALL + ON_REAL
     ],
 )
-every_estimator = pytest.mark.parametrize("name", with_slow(ESTIMATORS, OTHER_MIXERS))
+every_estimator = pytest.mark.parametrize("name", with_slow(ESTIMATORS, OTHER_PARTS))
 every_kind = pytest.mark.parametrize("name", with_slow(KINDS, OTHER_COUPLINGS))
 
 
@@ -176,7 +176,7 @@ def test_density_integrates_to_one_in_two_dimensions(name):
     assert integral == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", with_slow(GLOWS, OTHER_MIXERS))
+@pytest.mark.parametrize("name", with_slow(GLOWS, OTHER_PARTS))
 def test_flow_holds_the_whole_map(name):
     estimator, X = fitted(name, "small"), table("small")[:5]
     with jax.enable_x64(True):

@@ -18,7 +18,9 @@ jax.monitoring.register_event_duration_secs_listener(
 )
 
 
-@pytest.fixture(params=["spline", "affine", pytest.param("mixture", marks=pytest.mark.slow)])
+@pytest.fixture(
+    params=["affine", *(pytest.param(c, marks=pytest.mark.slow) for c in ("spline", "mixture"))]
+)
 def model(request):
     return glow(coupling=request.param, n_bins=4, hidden_layer_sizes=(5,))
 

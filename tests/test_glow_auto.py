@@ -33,7 +33,7 @@ def test_float64_trains_in_float64(monkeypatch):
     assert other.score(table("small")) == pytest.approx(model.score(table("small")), abs=0.05)
 
 
-@pytest.mark.parametrize("coupling", ["affine", "spline"])
+@pytest.mark.parametrize("coupling", ["affine", pytest.param("spline", marks=pytest.mark.slow)])
 def test_behind_a_mixture_training_starts_at_the_density_of_the_head(coupling):
     model = glow(head="mixture", coupling=coupling, max_iter=1, learning_rate_init=1e-12)
     X = two_moons(300, seed=0)
