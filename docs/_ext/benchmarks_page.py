@@ -24,6 +24,7 @@ from density_records import (  # noqa: E402
     verdict,
 )
 
+from datasets import WHOLE  # noqa: E402
 from report import accelerators, budgets, continued  # noqa: E402
 from result_tables import cells  # noqa: E402
 
@@ -216,6 +217,8 @@ def section(path, results, folder):
     title = "Held-out likelihood at equal time" if at_once else "Held-out likelihood"
     if over(results) == "rows":
         title = "Held-out likelihood by number of rows"
+    elif {record["set"] for record in results["records"]} <= set(WHOLE):
+        title = "Held-out likelihood on all of POWER"
     return title + accelerators(results), [*lines, provenance(path.name, results), ""]
 
 
