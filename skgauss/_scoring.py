@@ -21,6 +21,8 @@ __all__ = [
 ]
 
 _BLOCK = 512  # rows, whose kernels stay in a core's cache
+_LARGE_BLOCK = 1 << 16  # rows that an estimator given is asked about at once
+_LOWEST = -1e100  # in place of the logarithm of zero: differences stay finite
 _BLOCKS_PER_TASK = 8
 
 
@@ -32,6 +34,11 @@ class EstimatorEnsemble:
 
     def log_density(self, X):
         """Mean over the members; those fitted to a row itself have no say if others have."""
+        starts = range(0, len(X), _LARGE_BLOCK)
+        blocks = (np.asarray(X[i : i + _LARGE_BLOCK], np.float64) for i in starts)
+        return np.concatenate([self._of_block(block) for block in blocks])
+
+    def _of_block(self, X):
         scores = np.array([self._score(estimator, X) for estimator in self.estimators])
         if len(scores) == 1:
             return scores[0]
@@ -43,8 +50,16 @@ class EstimatorEnsemble:
     def _score(self, estimator, X):
         if self.by_latents:
             Z = np.asarray(estimator.transform(X), np.float64)
-            return -0.5 * np.sum(Z**2, axis=1)
-        return np.asarray(estimator.score_samples(X), np.float64)
+            scores = -0.5 * np.sum(Z**2, axis=1)
+        else:
+            scores = np.asarray(estimator.score_samples(X), np.float64)
+        if np.isnan(scores).any():
+            raise ValueError(
+                f"estimator={estimator!r} has a score of NaN for {np.isnan(scores).sum()} of "
+                f"{len(X)} rows. An estimator is needed whose scores are numbers, or -inf where "
+                "the density is zero."
+            )
+        return np.maximum(scores, _LOWEST)
 
 
 class Scorer(NamedTuple):

@@ -8,6 +8,8 @@ from skgauss.canonical import GOLDEN, mixed
 
 __all__ = ["draw_rows", "n_weighted", "ranked_columns", "row_keys"]
 
+_MOST = 2.0**53  # rows that weights can stand for
+
 
 def ranked_columns(
     X: np.ndarray, sample_weight: np.ndarray | None, salt: int
@@ -63,6 +65,8 @@ def ranked_columns(
 def n_weighted(weight: np.ndarray) -> int:
     """Number of rows that frequencies stand for: their sum, or how many are not zero, if less.
 
+    Beyond 2^53 rows a float64 cannot count, and only proportions are left.
+
     Examples
     --------
     >>> import numpy as np
@@ -70,7 +74,7 @@ def n_weighted(weight: np.ndarray) -> int:
     >>> n_weighted(np.array([2.0, 3.0])), n_weighted(np.array([0.1, 0.0, 0.9]))
     (5, 2)
     """
-    return max(round(float(np.sum(weight))), int(np.count_nonzero(weight)))
+    return max(round(min(float(np.sum(weight)), _MOST)), int(np.count_nonzero(weight)))
 
 
 def draw_rows(weight: np.ndarray, n_drawn: int, rng: np.random.Generator) -> np.ndarray:

@@ -36,27 +36,21 @@ distance-based outlier detection via sampling, NeurIPS 26, for the small subsamp
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
+from skgauss._margin import central_columns, smooth_margin
 from skgauss.content import draw_rows, n_weighted, row_keys
-from skgauss.marginals import SplineMarginal
-from skgauss.resolution import column_resolution
 from skgauss.robust import central_rows
-from skgauss.spline import tailed_forward
 
 __all__ = ["KernelEnsemble", "KernelMember"]
 
 _COARSE_KNOTS = 4
 _MARGIN_ROWS = 10_000  # that the margins are fitted to
-_FLOOR = 0.05  # of a distance between neighbours, in standard deviations: ties have none
+_FLOOR = 0.05  # standard deviations, added to a distance between neighbours: ties have none
 _SHARE = 0.8  # of the rows, at most, in one member
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-_ATOM = 0.02  # share of the rows that makes a repeated value an atom
-_ATOM_WIDTH = 0.1  # standard deviations that an atom in a continuous column is spread over
-_ATOM_PIECES = 64
-_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # whose multiples fill an interval evenly
 _WIDEST = 3.0  # variance of a stiff kernel among latents of variance 1
 _STIFF_ROWS = 500  # a table of so many rows has kernels of twice the variance
 
@@ -161,34 +155,6 @@ def _squares(Z):
     return np.maximum(norms + norms[:, None] - 2 * Z @ Z.T, 0)
 
 
-class _Margin(NamedTuple):
-    """The maps of all columns, each standardised first."""
-
-    loc: np.ndarray
-    scale: np.ndarray
-    spline: Any
-
-    @classmethod
-    def fit(cls, Y, weight, n_knots):
-        marginal = SplineMarginal(n_knots=n_knots, random_state=0)
-        marginal._fit_columns(Y, weight)
-        return cls(marginal.loc_, marginal.scale_, marginal.spline_)
-
-    def scaled(self, X):
-        """Rows, standardised by median and interquartile range."""
-        return (X - self.loc) / self.scale
-
-    def forward(self, X):
-        """Latents and log-slopes of rows, of shape (n_rows, n_features)."""
-        z, log_slope = tailed_forward(self.spline, self.scaled(X).T)
-        return z.T, log_slope.T - np.log(self.scale)
-
-    def log_density(self, X):
-        """Log-density of every value, but for the constant of a normal."""
-        z, log_slope = self.forward(X)
-        return log_slope - 0.5 * z**2
-
-
 class KernelEnsemble:
     """Kernel densities of small subsamples, behind robust margins and without; see the module.
 
@@ -231,9 +197,9 @@ class KernelEnsemble:
     def __init__(self, Y, weight, n_members, max_samples, rng, trim="auto"):
         Y_few, few = Y[:, :_MARGIN_ROWS], weight[:_MARGIN_ROWS]
         central = central_rows(Y_few, few, trim)
-        self.coarse = _smooth_margin(Y_few, few, _COARSE_KNOTS)
-        kept = _central_columns(Y_few, few, central), few[central]
-        self.fine, self.stiff = (_smooth_margin(*kept, k) for k in ("auto", _COARSE_KNOTS))
+        self.coarse = smooth_margin(Y_few, few, _COARSE_KNOTS)
+        kept = central_columns(Y_few, few, central), few[central]
+        self.fine, self.stiff = (smooth_margin(*kept, k) for k in ("auto", _COARSE_KNOTS))
         stiffness = 1.0 if trim == 0 else 1 + _STIFF_ROWS / n_weighted(weight)
 
         def member(weight, size, coordinates, widest=math.inf):
@@ -314,54 +280,3 @@ class KernelEnsemble:
         of_scales = np.cumsum(np.log(self.coarse.scale[order]))[:, None]
         scaled = mean(self.scaled_members, self.coarse.scaled(X)) - of_scales
         return (of_margins + mean(self.members, z) + scaled) / 2
-
-
-def _central_columns(Y, weight, central):
-    """The central rows' columns; one that is constant there alone is spread like an atom.
-
-    Its other values all lie in rows left out, and are strange; how far from the constant they are
-    is told in standard deviations of all rows.
-    """
-    kept = Y[:, central]
-    for j in np.flatnonzero((np.ptp(kept, axis=1) == 0) & (np.ptp(Y, axis=1) > 0)):
-        width = _ATOM_WIDTH * math.sqrt(np.cov(Y[j], aweights=weight))
-        kept[j] += width * _evenly(kept.shape[1])
-    return kept
-
-
-def _evenly(n):
-    """Numbers that fill the interval from -0.5 to 0.5."""
-    return (np.arange(n) * _GOLDEN_RATIO) % 1 - 0.5
-
-
-def _smooth_margin(Y, weight, n_knots):
-    Y, weight = _spread_atoms(Y, weight)
-    return _Margin.fit(Y, weight, n_knots)
-
-
-def _spread_atoms(Y, weight):
-    """Columns in which no value that repeats within a continuous column is a spike.
-
-    Rows that weigh much are split, so that a repeated value is always many rows; these are then
-    spread evenly over a tenth of a standard deviation. Tied columns are left as they are: their
-    splines have no knots closer than the values.
-    """
-    total = weight.sum()
-    candidates = [j for j, step in enumerate(column_resolution(Y.T)) if not step]
-    if not any(_atoms(Y[j], weight, total).size for j in candidates):
-        return Y, weight
-    n_pieces = np.maximum(np.ceil(weight * (_ATOM_PIECES / total)), 1).astype(int)
-    Y, weight = np.repeat(Y, n_pieces, axis=1), np.repeat(weight / n_pieces, n_pieces)
-    for j in candidates:
-        width = _ATOM_WIDTH * math.sqrt(np.cov(Y[j], aweights=weight))
-        for value in _atoms(Y[j], weight, total):
-            rows = np.flatnonzero(Y[j] == value)
-            Y[j, rows] += width * _evenly(len(rows))
-    return Y, weight
-
-
-def _atoms(column, weight, total):
-    """Values that many rows share, in a column that has others."""
-    values, index = np.unique(column, return_inverse=True)
-    heavy = np.bincount(index, weight) > max(_ATOM * total, 2 * weight.min())
-    return values[heavy] if len(values) > 2 else values[:0]

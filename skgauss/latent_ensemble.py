@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from skgauss._margin import Margin
 from skgauss.content import draw_rows, n_weighted
 from skgauss.iteration import Columns, IterationOptions, add_layers
-from skgauss.marginals import SplineMarginal
-from skgauss.spline import tailed_forward
 
 __all__ = ["LatentEnsemble"]
 
@@ -35,7 +34,7 @@ class LatentEnsemble:
 
     Attributes
     ----------
-    marginal : SplineMarginal
+    margin : Margin
     members : list of lists of RotationLayer
 
     Examples
@@ -51,9 +50,8 @@ class LatentEnsemble:
     """
 
     def __init__(self, Y, weight, n_members, max_samples, rng, kept=None):
-        self.marginal = SplineMarginal(random_state=0)
-        self.marginal._fit_columns(Y[:, :_MARGIN_ROWS], weight[:_MARGIN_ROWS])
-        Z = self._first(Y.T).T
+        self.margin = Margin.fit(Y[:, :_MARGIN_ROWS], weight[:_MARGIN_ROWS])
+        Z = self.margin.forward(Y.T)[0].T
         weight = weight if kept is None else np.where(kept, weight, 0.0)
         n_drawn = min(max_samples, max(1, int(np.ceil(_SHARE * n_weighted(weight)))))
         options = IterationOptions(_N_LAYERS, 0.5, rotation="random", stopping=None)
@@ -63,10 +61,6 @@ class LatentEnsemble:
             rows = np.flatnonzero(counts)
             table = Columns(np.ascontiguousarray(Z[:, rows]), counts[rows].astype(float))
             self.members.append(add_layers(table, None, options, rng))
-
-    def _first(self, X):
-        marginal = self.marginal
-        return tailed_forward(marginal.spline_, ((X - marginal.loc_) / marginal.scale_).T)[0].T
 
     def log_density(self, X: np.ndarray) -> np.ndarray:
         """Minus half the squared latent norm, averaged over the members.
@@ -81,7 +75,7 @@ class LatentEnsemble:
         -------
         score : array of shape (n_rows,)
         """
-        Z = np.ascontiguousarray(self._first(X).T)
+        Z = np.ascontiguousarray(self.margin.forward(X)[0].T)
         total = np.zeros(len(X))
         for layers in self.members:
             Y = Z.copy()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from skgauss._margin import Margin
 from skgauss._scoring import weighted_quantile
-from skgauss.marginals import SplineMarginal
 from skgauss.moments import Moments
 
 __all__ = ["central_rows", "stiff_scores"]
@@ -83,9 +83,7 @@ def stiff_scores(Y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     >>> int(stiff_scores(Y, np.ones(300)).argmin())
     7
     """
-    marginal = SplineMarginal(n_knots=4, random_state=0)
-    marginal._fit_columns(Y, weight)
-    Z = marginal._forward(Y.T)[0].T
+    Z = Margin.fit(Y, weight, n_knots=4).forward(Y.T)[0].T
     middle = np.array([[weighted_quantile(z, weight, 0.5)] for z in Z])
     scores = -np.sum((Z - middle) ** 2, axis=0)
     for _ in range(_N_STEPS):

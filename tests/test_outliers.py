@@ -240,11 +240,14 @@ def test_the_planted_column_is_the_first_reason(kind):
     ],
     ids=str,
 )
-def test_contributions_and_baseline_add_up_to_the_score(model):
-    frame = pd.DataFrame(correlated(), columns=list("abcd"))
-    explanation = clone(model).fit(frame).explain(frame[:20])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_contributions_and_baseline_add_up_to_the_score(model, dtype):
+    frame = pd.DataFrame(1000 * correlated(), columns=list("abcd")).astype(dtype)
+    fitted = clone(model).fit(frame)
+    explanation = fitted.explain(frame[:20])
     total = explanation.baseline + explanation.contributions.sum(axis=1)
     np.testing.assert_allclose(total, explanation.scores, rtol=0, atol=1e-8)
+    np.testing.assert_array_equal(explanation.scores, fitted.score_samples(frame[:20]))
     assert explanation.columns == list("abcd")
     reasons = explanation.reasons(3, 2)
     assert [contribution for _, contribution in reasons] == sorted(explanation.contributions[3])[:2]
@@ -312,6 +315,48 @@ def test_a_far_row_is_finite_and_further_is_stranger():
     assert np.all(np.diff(far) < 0)
 
 
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("far", [1e155, 1e199])
+def test_the_farthest_rows_are_the_strangest(criterion, far):
+    """Whose squares are not finite."""
+    X = correlated()
+    model = detector(criterion=criterion, n_estimators=2, calibration=0.3).fit(X)
+    row = np.array([[far, -far, 0.0, far]])
+    assert model.predict(row).tolist() == [-1]
+    assert model.p_values(row) == 1 / (len(model.calibration_scores_) + 1)
+    explanation = model.explain(row)
+    total = explanation.baseline + explanation.contributions.sum()
+    assert total == pytest.approx(model.score_samples(row)[0], rel=1e-9)
+
+
+def test_a_density_of_zero_is_the_lowest_score():
+    X = correlated(300, 2)
+    kernel = KernelDensity(kernel="tophat", bandwidth=0.3)
+    model = detector(estimator=kernel, n_estimators=5, max_samples=50, calibration=0.3).fit(X)
+    assert np.isfinite(model.decision_function(X)).all()
+    far = np.full((1, 2), 1e3)
+    assert model.score_samples(far).tolist() == [-1e100]
+    assert model.p_values(far)[0] < 0.5
+
+
+def test_a_score_that_is_no_number_is_refused():
+    class Broken(KernelDensity):
+        def score_samples(self, X):
+            return np.full(len(X), np.nan)
+
+    with pytest.raises(ValueError, match=r"estimator=Broken\(\) has a score of NaN for 400 of 400"):
+        detector(estimator=Broken()).fit(correlated())
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e160])
+def test_atoms_are_spread_in_any_unit(unit):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.exponential(size=300), rng.normal(size=300)])
+    X[rng.uniform(size=300) < 0.4, 0] = 0
+    scores = [detector().fit(T).score_samples(T) for T in (X, X * [unit, 1])]
+    np.testing.assert_allclose(scores[1] + np.log(unit), scores[0], rtol=0, atol=1e-8)
+
+
 # Equal rows, weights
 
 
@@ -345,6 +390,22 @@ def test_weights_may_be_any_proportions():
         model = detector(contamination=0.1).fit(X, sample_weight=factor * weight)
         assert 20 <= (model.predict(X) == -1).sum() <= 40
     detector().fit(X, sample_weight=np.full(300, 1e9))
+    detector().fit(X, sample_weight=np.full(300, 1e18))
+
+
+def test_a_seed_of_its_own_is_left_to_an_estimator():
+    X = correlated()
+    mixture = GaussianMixture(3, random_state=0, init_params="random", max_iter=3)
+    expected = clone(mixture).fit(X).score_samples(X)
+    found = detector(estimator=mixture, random_state=7).fit(X).score_samples(X)
+    np.testing.assert_allclose(found, expected)
+
+
+def test_a_class_is_no_estimator():
+    with pytest.raises(
+        TypeError, match="estimator=KernelDensity is a class: give an instance, Ker"
+    ):
+        detector(estimator=KernelDensity).fit(correlated())
 
 
 def test_the_seed_reaches_estimators_in_a_pipeline():

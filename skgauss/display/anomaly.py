@@ -11,6 +11,17 @@ from skgauss.display._axes import BLUE, ORANGE, axes_grid, merged, random_rows
 
 __all__ = ["AnomalyDisplay"]
 
+_FARTHEST = 50.0  # interquartile ranges below the first quartile that a histogram shows
+
+
+def _rows(X, index):
+    return X.iloc[index] if hasattr(X, "iloc") else X[index]
+
+
+def _told(number, form):
+    """A number for reading; a large one by its power of ten."""
+    return format(number, form if abs(number) < 1e6 else form.replace("f", "e"))
+
 
 class AnomalyDisplay:
     """Scores of rows with the threshold, and why the strangest ones are strange.
@@ -114,14 +125,13 @@ class AnomalyDisplay:
                 f"{type(estimator).__name__} gives no reasons: an estimator with explain is "
                 "needed, such as DensityOutlierDetector(estimator=...) around it."
             )
-        X = X if hasattr(X, "iloc") else np.asarray(X)
+        X = X if hasattr(X, "columns") else np.asarray(X)
         drawn = random_rows(np.arange(len(X)), subsample, random_state)
-        X = X.iloc[drawn] if hasattr(X, "iloc") else X[drawn]
+        X = _rows(X, drawn)
         scores = estimator.score_samples(X)
         order = np.argsort(scores, kind="stable")[:n_strangest]
         index = getattr(X, "index", None)
-        strangest = X.iloc[order] if hasattr(X, "iloc") else X[order]
-        explanation = estimator.explain(strangest)
+        explanation = estimator.explain(_rows(X, order))
         display = cls(
             scores=scores,
             threshold=float(estimator.offset_),
@@ -160,8 +170,11 @@ class AnomalyDisplay:
         return self
 
     def _histogram(self, ax, bar_kwargs, line_kwargs):
-        edges = np.histogram_bin_edges(self.scores, 60)
-        counts, _ = np.histogram(self.scores, edges)
+        low, high = np.quantile(self.scores, [0.25, 0.75])
+        lowest = min(low - _FARTHEST * (high - low), self.threshold)
+        shown, n_beyond = np.maximum(self.scores, lowest), int(np.sum(self.scores < lowest))
+        edges = np.histogram_bin_edges(shown, 60)
+        counts, _ = np.histogram(shown, edges)
         middles = (edges[1:] + edges[:-1]) / 2
         colours = np.where(middles < self.threshold, ORANGE, BLUE)
         bars = merged({"width": np.diff(edges), "color": colours}, bar_kwargs)
@@ -173,7 +186,8 @@ class AnomalyDisplay:
         )
         self.threshold_ = ax.axvline(self.threshold, **line)
         ax.set_yscale("symlog", linthresh=10)
-        ax.set(xlabel="score (high is normal)", ylabel="rows")
+        beyond = f"; {n_beyond} lower ones in the first bar" if n_beyond else ""
+        ax.set(xlabel=f"score (high is normal{beyond})", ylabel="rows")
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False)
 
@@ -185,6 +199,8 @@ class AnomalyDisplay:
         for i, (row, score, reasons) in enumerate(
             zip(self.rows, self.row_scores, self.reasons, strict=True)
         ):
-            why = ", ".join(f"{name} ({value:+.1f})" for name, value in reasons)
+            why = ", ".join(f"{name} ({_told(value, '+.1f')})" for name, value in reasons)
             place = 1 - (i + 0.5) / (len(self.rows) + 0.5)
-            self.reasons_.append(ax.text(0, place, f"{row}  [{score:.1f}]  {why}", **style))
+            self.reasons_.append(
+                ax.text(0, place, f"{row}  [{_told(score, '.1f')}]  {why}", **style)
+            )

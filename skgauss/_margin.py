@@ -1,0 +1,108 @@
+"""Maps of single columns to normals, made to rank rows: bounded, and smooth where values repeat."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skgauss.marginals import SplineMarginal
+from skgauss.resolution import column_resolution
+from skgauss.spline import tailed_forward
+
+__all__ = ["Margin", "central_columns", "smooth_margin"]
+
+_FARTHEST = 1e100  # standardised values: beyond, all are as far
+_ATOM = 0.02  # share of the rows that makes a repeated value an atom
+_ATOM_WIDTH = 0.1  # standard deviations that an atom in a continuous column is spread over
+_ATOM_PIECES = 64
+_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # whose multiples fill an interval evenly
+
+
+class Margin(NamedTuple):
+    """Spline maps of all columns, each standardised first."""
+
+    loc: np.ndarray
+    scale: np.ndarray
+    spline: Any
+
+    @classmethod
+    def fit(cls, Y, weight, n_knots="auto"):
+        """Fit the map of every column (a row of `Y`)."""
+        marginal = SplineMarginal(n_knots=n_knots, random_state=0)
+        marginal._fit_columns(Y, weight)
+        return cls(marginal.loc_, marginal.scale_, marginal.spline_)
+
+    def scaled(self, X):
+        """Rows, standardised by median and interquartile range, as far as squares are finite."""
+        with np.errstate(over="ignore"):  # then it is infinitely far, and clipped
+            return np.clip((X - self.loc) / self.scale, -_FARTHEST, _FARTHEST)
+
+    def forward(self, X):
+        """Latents and log-slopes of rows, of shape (n_rows, n_features)."""
+        z, log_slope = tailed_forward(self.spline, self.scaled(X).T)
+        return z.T, log_slope.T - np.log(self.scale)
+
+    def log_density(self, X):
+        """Log-density of every value, but for the constant of a normal."""
+        z, log_slope = self.forward(X)
+        return log_slope - 0.5 * z**2
+
+
+def central_columns(Y, weight, central):
+    """The central rows' columns; one that is constant there alone is spread like an atom.
+
+    Its other values all lie in rows left out, and are strange; how far from the constant they are
+    is told in standard deviations of all rows.
+    """
+    kept = Y[:, central]
+    for j in np.flatnonzero((np.ptp(kept, axis=1) == 0) & (np.ptp(Y, axis=1) > 0)):
+        width = _ATOM_WIDTH * _deviation(Y[j], weight)
+        kept[j] += width * _evenly(kept.shape[1])
+    return kept
+
+
+def _deviation(column, weight):
+    """Standard deviation of a column, whatever its unit: squares are of numbers up to one."""
+    unit = np.abs(column).max() or 1.0
+    return unit * math.sqrt(np.cov(column / unit, aweights=weight))
+
+
+def _evenly(n):
+    """Numbers that fill the interval from -0.5 to 0.5."""
+    return (np.arange(n) * _GOLDEN_RATIO) % 1 - 0.5
+
+
+def smooth_margin(Y, weight, n_knots):
+    """Maps of columns in which repeated values are no spikes, see `_spread_atoms`."""
+    Y, weight = _spread_atoms(Y, weight)
+    return Margin.fit(Y, weight, n_knots)
+
+
+def _spread_atoms(Y, weight):
+    """Columns in which no value that repeats within a continuous column is a spike.
+
+    Rows that weigh much are split, so that a repeated value is always many rows; these are then
+    spread evenly over a tenth of a standard deviation. Tied columns are left as they are: their
+    splines have no knots closer than the values.
+    """
+    total = weight.sum()
+    candidates = [j for j, step in enumerate(column_resolution(Y.T)) if not step]
+    if not any(_atoms(Y[j], weight, total).size for j in candidates):
+        return Y, weight
+    n_pieces = np.maximum(np.ceil(weight * (_ATOM_PIECES / total)), 1).astype(int)
+    Y, weight = np.repeat(Y, n_pieces, axis=1), np.repeat(weight / n_pieces, n_pieces)
+    for j in candidates:
+        width = _ATOM_WIDTH * _deviation(Y[j], weight)
+        for value in _atoms(Y[j], weight, total):
+            rows = np.flatnonzero(Y[j] == value)
+            Y[j, rows] += width * _evenly(len(rows))
+    return Y, weight
+
+
+def _atoms(column, weight, total):
+    """Values that many rows share, in a column that has others."""
+    values, index = np.unique(column, return_inverse=True)
+    heavy = np.bincount(index, weight) > max(_ATOM * total, 2 * weight.min())
+    return values[heavy] if len(values) > 2 else values[:0]
