@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -118,12 +119,20 @@ def run_set(
             limit = args.timeout + (budget or 0)
             measured, found = run_model(model, parts, seed, budget, limit, beyond)
             records.append({**shared, "model": model, "budget": budget, **measured})
+            records[-1]["measured"] = told_when()
             scores[model, budget] = found
             if found is not None:
                 np.save(scores_path(folder, records[-1]), found)
             print(told(records[-1]), file=sys.stderr, flush=True)
             add_paired_differences(records, scores, args.ours)
             yield records
+
+
+def told_when() -> dict:
+    """When a record is made, at which revision, and how busy the machine is."""
+    found = describe()
+    load = round(os.getloadavg()[0], 1)
+    return {"date": found["date"], "git_revision": found["git_revision"], "load_average": load}
 
 
 def budgets_of(model: str, args) -> list:

@@ -26,7 +26,7 @@ import numpy as np
 from result_parts import parse_parts, parts_parser, run_parts
 from result_tables import column, table
 from skgauss.bijections import GlowStack, partition
-from skgauss.training import _gradient_and_log_density, _Layout, start_state
+from skgauss.training_step import Layout, gradient_and_log_density, start_state
 
 HERE = Path(__file__).resolve().parent
 #: What a thread gets of a batch of 512, on two rungs of the ladder.
@@ -62,7 +62,7 @@ def lowered(shape: dict):
     rows = held, x, np.ones(shape["rows"], np.float32)
     arguments = start_state(stack, np.float32).params, *rows
     start = time.perf_counter()
-    traced = _gradient_and_log_density.trace(_Layout.of(template), *arguments)
+    traced = gradient_and_log_density.trace(Layout.of(template), *arguments)
     middle = time.perf_counter()
     return traced.lower(), arguments, middle - start, time.perf_counter() - middle
 

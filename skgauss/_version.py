@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-
 import skgauss
+from skgauss._warnings import warn
 from skgauss.exceptions import InconsistentVersionWarning
 
 __all__ = ["VersionedStateMixin"]
@@ -19,11 +18,10 @@ class VersionedStateMixin:
     def __setstate__(self, state):
         version = state.pop("_skgauss_version", None)
         if version != skgauss.__version__:
-            warnings.warn(
+            warn(
                 f"This {type(self).__name__} was saved by skgauss {version} and is loaded by "
                 f"skgauss {skgauss.__version__}: its results may differ. Fit it again, or "
                 "install the version that saved it.",
                 InconsistentVersionWarning,
-                stacklevel=2,
             )
         super().__setstate__(state)  # type: ignore[misc]

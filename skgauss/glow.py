@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import warnings
 from contextlib import nullcontext
 from functools import partial
 from numbers import Integral, Real
@@ -26,6 +25,7 @@ from skgauss._validation import (
     validate_rows,
     with_callbacks,
 )
+from skgauss._warnings import warn
 from skgauss.base import FIT_AGAIN_BELOW, BaseGaussianizer
 from skgauss.bijections import ActNorm, Chain, GlowStack, combine, partition
 from skgauss.bijections.glow import COUPLINGS, MIXERS
@@ -35,27 +35,21 @@ from skgauss.ladder import Configuration, configuration, ladder_table
 from skgauss.mixture_head import MAX_MIXTURE_ROWS
 from skgauss.noise import noise_scale
 from skgauss.resolution import noise_width
-from skgauss.rows import (
-    INIT_ROWS,
-    Table,
-    canonical_rows,
-    pad_rows,
-    split_rows,
-)
+from skgauss.rows import INIT_ROWS, Table, canonical_rows, pad_rows, split_rows
 from skgauss.training import (
     MIN_UPDATES,
     N_THREADS,
     TrainingOptions,
     compiling_ahead,
     maximize_likelihood,
-    start_state,
-    with_parameters,
 )
+from skgauss.training_step import start_state, with_parameters
 
 __all__ = ["GlowGaussianizer"]
 
 _AUTO = StrOptions({"auto"})
 _LARGE_BLOCK = 1 << 14  # rows that keep an accelerator busy, behind splines
+_SMALL_BATCH = 512  # rows; a larger batch is no larger than the table makes it
 _HEAD_TIME = 0.8  # of `max_time`, that a mixture in the head may take: it is worth more than steps
 
 
@@ -117,7 +111,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Most iterations: passes over the rows, several of them while a pass makes less than 16
         updates.
     batch_size : int or "auto", default="auto"
-        Rows per update, at most.
+        Rows per update, at most; no more than 512 or the table, rounded up to a power of two, has.
     learning_rate_init : float or "auto", default="auto"
         Peak of the learning rate, which rises over 50 updates and then falls along a cosine. An
         iteration whose loss is a whole nat above an earlier one's shows that it is too high:
@@ -147,7 +141,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     dtype : {"float32", "float64"}, default="float32"
         Precision of training. Evaluation is always in float64.
     warm_start : bool, default=False
-        Let `fit` carry on from the fitted parameters; the head is kept.
+        Let `fit` carry on from the fitted parameters; the head is kept, and so are, with an integer
+        `random_state`, the rows held out. Any gain on them is kept. Where few rows were all learned
+        from in the end, none are left to judge by, and training goes on without early stopping.
     n_jobs : int or None, default=None
         Threads that evaluate rows. Training uses two, whatever this says; on an accelerator, where
         JAX has one, a thread for each.
@@ -220,6 +216,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     >>> glow.sample(3, random_state=0).shape
     (3, 4)
     """
+
+    _learned_all: bool  # no rows are left to judge by
 
     _parameter_constraints: ClassVar[dict] = {
         "n_steps": [Interval(Integral, 1, None, closed="left"), _AUTO],
@@ -330,12 +328,14 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     def _learn(self, X, sample_weight, *, carry_on, one_pass):
         """Prepare the rows, start the flow unless it goes on, and train it."""
         started, rng = time.monotonic(), numpy_generator(self.random_state)
-        if one_pass and carry_on:  # another order of the rows, and other noise, in every pass
-            rng = np.random.default_rng([int(rng.integers(2**63)), self.n_iter_])
         X, weight = canonical_rows(X, sample_weight)
         split = self.early_stopping and not one_pass
+        if carry_on and self._learned_all:  # rows that were learned from are no judges
+            split = False
         train, held_out = split_rows(len(X), self.validation_fraction if split else 0.0, rng)
-        if not carry_on:
+        if carry_on:  # the same rows are held out, the others come in another order
+            rng = np.random.default_rng([int(rng.integers(2**63)), self.n_iter_])
+        else:
             names = [column_label(self, j) for j in range(X.shape[1])]
             self.noise_width_ = noise_width(X, names, dequantize=self.dequantize)
         table = Table(X, weight, self.noise_width_, rng, np.dtype(self.dtype))
@@ -353,8 +353,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         config = self._configuration(table, has_mixture(self._parts()[0]))
         rows, judges = self._behind_head(table, train, held_out)  # before the clock is read
         options = self._options(config, one_pass, time.monotonic() - started)
+        if carry_on:  # what is gained in one of many calls need not show by itself
+            options = dataclasses.replace(options, min_gain=0.0)
         task = self._fit_task(X, options.max_iter)
         seed = rng.integers(2**63)
+        self._learned_all = carry_on and self._learned_all
         follow = task and partial(self._following, task, X)
         state, progress = self._train(rows, judges, options, rng, carry_on, follow)
         is_few = len(held_out) and not carry_on and weight.sum() < FIT_AGAIN_BELOW
@@ -363,6 +366,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         if is_few and in_time and progress.stopped != "diverged":
             rng = np.random.default_rng(seed)  # however long the training before
             state, progress.best = self._learn_all(table, options, progress.best_iter, rng)
+            self._learned_all = True
         self._note_training(state, progress, carry_on)
         if task is not None:
             task.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
@@ -391,12 +395,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         follow = follow and follow(head, stack)
         state, progress = maximize_likelihood(stack, state, rows, judges, options, rng, follow)
         if progress.stopped == "diverged":
-            warnings.warn(
+            warn(
                 f"Training diverged in iteration {len(progress.loss_curve)}: a likelihood was not "
                 "finite. The best parameters before that are kept. A smaller learning_rate_init "
                 f"or dtype='float64' may help, or columns that are less extreme.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         return state, progress
 
@@ -411,12 +414,14 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         given = {k: v for k, v in parameters.items() if not (isinstance(v, str) and v == "auto")}
         config = dataclasses.replace(auto, **given)
         sizes = tuple(config.hidden_layer_sizes)
-        if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+        counts = all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes)
+        if not counts or min(sizes, default=1) < 1:
             raise ValueError(
                 "hidden_layer_sizes must hold positive integers, one per hidden layer, got "
                 f"{self.hidden_layer_sizes!r}."
             )
-        return dataclasses.replace(config, hidden_layer_sizes=sizes)
+        batch_size = min(config.batch_size, max(_SMALL_BATCH, 1 << (len(table.X) - 1).bit_length()))
+        return dataclasses.replace(config, hidden_layer_sizes=sizes, batch_size=batch_size)
 
     def _start(self, table, train, held_out, rng, like=None):
         """Fit the head, and initialise the steps from the data behind it."""

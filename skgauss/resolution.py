@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
+from skgauss._warnings import warn
 from skgauss.exceptions import TiedColumnWarning
 
 __all__ = ["column_resolution", "noise_width"]
@@ -83,10 +82,9 @@ def noise_width(X: np.ndarray, names: list[str], *, dequantize: bool) -> np.ndar
         f"{name} (step {step:.3g})" for name, step in zip(names, resolution, strict=True) if step
     ]
     if tied:
-        warnings.warn(
+        warn(
             f"Values repeat in {', '.join(tied)}: the density there is a row of spikes, and a "
             "log-likelihood says little. dequantize=True adds noise of one step in fit.",
             TiedColumnWarning,
-            stacklevel=2,
         )
     return np.zeros(X.shape[1])

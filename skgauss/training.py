@@ -15,66 +15,39 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from tqdm.auto import tqdm
 
-from skgauss._compilation import jit
-from skgauss.bijections.base import Bijection, combine, on_device, partition
-from skgauss.bijections.conditioner import weight_decay_mask
+from skgauss.bijections.base import Bijection, on_device, partition
 from skgauss.iteration import mean_and_error
 from skgauss.progress import Progress
+from skgauss.training_step import (
+    Layout,
+    TrainingState,
+    gradient_and_log_density,
+    log_density,
+    start_state,
+    update,
+)
 
 __all__ = [
     "MIN_UPDATES",
     "N_THREADS",
     "Rows",
     "TrainingOptions",
-    "TrainingState",
     "compiling_ahead",
     "maximize_likelihood",
-    "start_state",
-    "with_parameters",
 ]
 
 N_THREADS = 2
 MIN_UPDATES = 16  # per iteration: small tables are passed several times
-_CLIP_NORM = 10.0
 _WARMUP = 50  # updates
 _FEW = 200  # rows held out
 _ROWS_OF_AN_ACCELERATOR = 4096  # of a batch, at least, where there are several
 _RATE_CUT = 0.3  # of the learning rate, when training goes back to the best
-
-
-class TrainingState(NamedTuple):
-    """What training carries on from, and what a warm start needs.
-
-    Attributes
-    ----------
-    params : array of shape (n_parameters,)
-        The trainable part of the flow, flat: one vector in place of many arrays.
-    average : array of shape (n_parameters,)
-        Exponential moving average of `params`.
-    optimizer : pytree
-        State of the optax optimiser.
-
-    Examples
-    --------
-    >>> from skgauss.bijections import ActNorm
-    >>> from skgauss.training import start_state
-    >>> state = start_state(ActNorm.init(3))
-    >>> state.params.shape  # a location and a scale per channel
-    (6,)
-    """
-
-    params: Any
-    average: Any
-    optimizer: Any
 
 
 class Rows(NamedTuple):
@@ -138,81 +111,12 @@ class TrainingOptions:
     constant_rate: bool = False
     verbose: int = 0
     stop_after: float = math.inf  # iterations, though the schedule is one of `max_iter`
-
-
-class _Layout(NamedTuple):
-    """How a vector of parameters becomes the trainable part of a flow (hashable)."""
-
-    structure: Any  # a jax.tree_util.PyTreeDef
-    shapes: tuple[tuple[int, ...], ...]
-    decayed: tuple[bool, ...]
-
-    @classmethod
-    def of(cls, template) -> _Layout:
-        leaves, structure = jax.tree.flatten(template)
-        decayed = jax.tree.leaves(weight_decay_mask(template))
-        return cls(structure, tuple(map(np.shape, leaves)), tuple(decayed))
-
-    @property
-    def sizes(self) -> list[int]:
-        return [math.prod(shape) for shape in self.shapes]
-
-    def unflatten(self, vector):
-        """Cut a vector into the arrays of the flow."""
-        parts = jnp.split(vector, np.cumsum(self.sizes)[:-1])
-        pairs = zip(parts, self.shapes, strict=True)
-        return self.structure.unflatten([part.reshape(shape) for part, shape in pairs])
-
-    def decay_mask(self, dtype):
-        """Vector of ones where weight decay applies and zeros elsewhere."""
-        return np.repeat(np.array(self.decayed, dtype), self.sizes)
-
-
-#: Accelerators would round what float32 multiplies.
-_whole_products = partial(jax.default_matmul_precision, "highest")
-_adam = optax.chain(optax.clip_by_global_norm(_CLIP_NORM), optax.scale_by_adam())
-
-
-def _adam_start(params):
-    """State of the optimiser at the start: zeros, for which nothing has to be compiled."""
-    shapes = jax.eval_shape(_adam.init, params)
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-
-
-def _negative_log_likelihood(params, held, x, weight):
-    """Weighted sum of minus the log-densities of the rows of `x`, of shape (C, B), and these."""
-    z, log_det = combine(params, held)._forward(x)
-    log_density = log_det - 0.5 * jnp.sum(z**2 + math.log(2 * math.pi), axis=0)
-    return -jnp.sum(jnp.where(weight > 0, weight * log_density, 0)), log_density
-
-
-@partial(jit, static_argnums=0)
-def _log_density(layout, vector, held, x, weight):
-    with _whole_products():
-        return (_negative_log_likelihood(layout.unflatten(vector), held, x, weight)[1],)
-
-
-@partial(jit, static_argnums=0)
-def _gradient_and_log_density(layout, vector, held, x, weight):
-    likelihood = jax.value_and_grad(_negative_log_likelihood, has_aux=True)
-    with _whole_products():
-        (loss, log_density), gradient = likelihood(layout.unflatten(vector), held, x, weight)
-    flat = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
-    return log_density, loss, flat
+    min_gain: float = 1.0  # standard errors of the gain over the start, without which that is kept
 
 
 def _scoring(n_rows):
     """What scores rows held out: few of them do not repay a compilation of their own."""
-    return _gradient_and_log_density if n_rows <= _FEW else _log_density
-
-
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _update(layout, state, gradients, rate, averaging, alpha):
-    """One step of Adam with decoupled weight decay, and of the moving average."""
-    updates, optimizer = _adam.update(sum(gradients), state.optimizer)
-    decay = alpha * layout.decay_mask(state.params.dtype) * state.params
-    params = state.params - rate * (updates + decay)
-    return TrainingState(params, averaging * state.average + (1 - averaging) * params, optimizer)
+    return gradient_and_log_density if n_rows <= _FEW else log_density
 
 
 def _n_shards(batch_size: int) -> int:
@@ -228,7 +132,7 @@ class _Trainer:
     def __init__(self, flow: Bijection, rows: Rows, options: TrainingOptions, pool, n_before=0):
         template, held = partition(flow)
         self.x64 = np.dtype(options.dtype) == np.float64
-        self.layout, self.held = _Layout.of(template), jax.tree.map(on_device, held)
+        self.layout, self.held = Layout.of(template), jax.tree.map(on_device, held)
         self.options, self.pool, self.devices = options, pool, jax.local_devices()
         self.n_shards, self.mean_weight = _n_shards(options.batch_size), float(rows.weight.mean())
         a_pass = self.iteration(np.arange(len(rows.weight)), np.random.default_rng(0))
@@ -274,10 +178,10 @@ class _Trainer:
         """Make one update; return the state, and the batch's mean loss, a summand per part."""
         x, weight = self.batch(rows, indices)
         weight /= self.mean_weight * len(indices)
-        outputs = self.on_shards(_gradient_and_log_density, state.params, x, weight)
+        outputs = self.on_shards(gradient_and_log_density, state.params, x, weight)
         _, losses, gradients = zip(*outputs, strict=True)
         rate, averaging = self.schedule(done, share)
-        state = _update(self.layout, state, gradients, rate, averaging, self.options.alpha)
+        state = update(self.layout, state, gradients, rate, averaging, self.options.alpha)
         return state, losses
 
     def schedule(self, done, share):
@@ -292,7 +196,7 @@ class _Trainer:
     def go_back(self, best, done):
         """The state from which training goes on, more slowly, after it went astray."""
         self.rate, self.start = _RATE_CUT * self.rate, done
-        return TrainingState(np.array(best), np.array(best), _adam_start(best))
+        return TrainingState.at(best)
 
     def log_density(self, vector, rows):
         """Log-density of every row, but for what the head adds."""
@@ -338,15 +242,15 @@ def compiling_ahead(
     ...     pass  # prepare the rows
     """
     template, held = partition(flow)
-    layout, state = _Layout.of(template), start_state(flow, options.dtype)
+    layout, state = Layout.of(template), start_state(flow, options.dtype)
     n_shards, vector = _n_shards(options.batch_size), state.params
     part = -(-options.batch_size // n_shards)
     x, weight = np.zeros((n_channels, part), vector.dtype), np.zeros(part, vector.dtype)
     gradients, zero = (vector,) * n_shards, np.float32(0)
     needed: dict[Any, tuple] = {
-        _gradient_and_log_density: (vector, held, x, weight),
+        gradient_and_log_density: (vector, held, x, weight),
         _scoring(n_held_out): (vector, held, x, weight),
-        _update: (state, gradients, zero, zero, options.alpha),
+        update: (state, gradients, zero, zero, options.alpha),
     }
 
     def run(function):
@@ -358,40 +262,6 @@ def compiling_ahead(
         yield
         for function in compiled:
             function.result()
-
-
-def start_state(flow: Bijection, dtype: Any = np.float32) -> TrainingState:
-    """Return the state in which training of `flow` starts.
-
-    Examples
-    --------
-    >>> from skgauss.bijections import ActNorm
-    >>> from skgauss.training import start_state
-    >>> start_state(ActNorm.init(2)).average.tolist()
-    [0.0, 0.0, 0.0, 0.0]
-    """
-    leaves = jax.tree.leaves(flow)
-    params = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(dtype)
-    with jax.enable_x64(np.dtype(dtype) == np.float64):
-        return TrainingState(params, params.copy(), _adam_start(params))
-
-
-def with_parameters(flow: Bijection, vector: np.ndarray) -> Bijection:
-    """Return `flow` with the trainable parameters in `vector`, as float64 NumPy arrays.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgauss.bijections import ActNorm
-    >>> from skgauss.training import with_parameters
-    >>> with_parameters(ActNorm.init(2), np.array([5.0, 6.0, 0.0, 0.0])).loc.tolist()
-    [5.0, 6.0]
-    """
-    template, held = partition(flow)
-    leaves, structure = jax.tree.flatten(template)
-    parts = np.split(np.asarray(vector, np.float64), np.cumsum([np.size(leaf) for leaf in leaves]))
-    shaped = [part.reshape(np.shape(leaf)) for part, leaf in zip(parts, leaves, strict=False)]
-    return combine(jax.tree.unflatten(structure, shaped), [np.asarray(value) for value in held])
 
 
 def _report(bar, progress, n_rows):
@@ -438,20 +308,15 @@ def maximize_likelihood(
         At the end of training; carry on from here for a warm start.
     progress : Progress
         With the best averaged parameters: by held-out likelihood where rows are held out, or
-        those of the start where the gain over them is less than its standard error; without rows
-        held out, the last finite ones. `with_parameters` puts them into the flow.
+        those of the start where the gain over them is less than `min_gain` of its standard errors;
+        without rows held out, the last finite ones. `with_parameters` puts them into the flow.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skgauss.bijections import ActNorm
-    >>> from skgauss.training import (
-    ...     Rows,
-    ...     TrainingOptions,
-    ...     maximize_likelihood,
-    ...     start_state,
-    ...     with_parameters,
-    ... )
+    >>> from skgauss.training import Rows, TrainingOptions, maximize_likelihood
+    >>> from skgauss.training_step import start_state, with_parameters
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(1.0, 0.5, size=(256, 2))
     >>> rows, flow = Rows(lambda indices: X[indices], np.ones(256)), ActNorm.init(2)
@@ -509,7 +374,7 @@ def maximize_likelihood(
                 break
         if held_out is not None:
             gain, error = trainer.gain(progress.best, start, held_out)
-            if gain <= error:
+            if gain <= options.min_gain * error:
                 progress.best, progress.best_iter = start, 0
                 progress.best_score = trainer.score(start, held_out)
     return state, progress

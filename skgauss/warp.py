@@ -15,9 +15,8 @@ from skgauss.training import (
     TrainingOptions,
     compiling_ahead,
     maximize_likelihood,
-    start_state,
-    with_parameters,
 )
+from skgauss.training_step import start_state, with_parameters
 
 __all__ = ["fit_warp", "warp_compiled_ahead"]
 

@@ -438,5 +438,6 @@ def test_weights_that_are_no_frequencies_are_refused(name, weight, message):
 def test_ties_are_named_with_their_step():
     X = small_table().copy()
     X[:, 1] = np.round(X[:, 1] / 50) * 0.5
-    with pytest.warns(TiedColumnWarning, match=r"column 1 \(step 0\.5\)"):
+    with pytest.warns(TiedColumnWarning, match=r"column 1 \(step 0\.5\)") as told:
         clone(ESTIMATORS["glow"]).fit(X)
+    assert told[0].filename == __file__  # not a line of the library

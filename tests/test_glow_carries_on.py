@@ -30,6 +30,14 @@ def test_warm_start_continues():
     assert model.flow_.bijections[0] is head
 
 
+def test_warm_start_continues_with_early_stopping():
+    """Though few rows were all learned from, and none are left to judge by."""
+    X, new = two_moons(600, seed=0), two_moons(4000, seed=1)
+    model = glow(max_iter=3, warm_start=True, coupling="spline", hidden_layer_sizes=(32,))
+    scores = [model.fit(X).score(new) for _ in range(4)]
+    assert np.all(np.diff(scores) > 0)
+
+
 def test_without_warm_start_fit_starts_afresh():
     X = small_table(150)
     model = glow().fit(X)
@@ -83,8 +91,9 @@ def test_warm_start_refuses_other_columns():
     assert pickle.dumps(vars(model)) == state
 
 
-def test_what_comes_next_starts_from_what_was_kept():
+def test_what_comes_next_starts_from_what_was_kept(monkeypatch):
     """Not from where training ended, which rows held out had found worse."""
+    monkeypatch.setattr(skgauss.glow, "FIT_AGAIN_BELOW", 0)
     X = small_table(150)
     model = glow(n_iter_no_change=3, max_iter=60, learning_rate_init=0.2, hidden_layer_sizes=(32,))
     model.set_params(warm_start=True).fit(X)
@@ -112,6 +121,13 @@ def test_training_on_all_rows_that_diverges_is_told_and_not_carried_on(monkeypat
     assert len(trained) == 2
     assert all(np.isfinite(leaf).all() for leaf in model.optimizer_state_)
     assert np.isfinite(model.score(small_table(150)))
+
+
+def test_a_batch_is_no_larger_than_the_table():
+    """Within a power of two: a batch of any size is asked for, none of that size is made."""
+    X = small_table(150)
+    scores = [glow(batch_size=size).fit(X).score_samples(X) for size in (512, 10**10)]
+    np.testing.assert_array_equal(*scores)
 
 
 def test_partial_fit_improves_over_passes():

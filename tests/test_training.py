@@ -11,13 +11,8 @@ import scipy.stats as st
 
 from skgauss import training
 from skgauss.bijections import AffineCoupling, Chain, ElementwiseAffine
-from skgauss.training import (
-    Rows,
-    TrainingOptions,
-    maximize_likelihood,
-    start_state,
-    with_parameters,
-)
+from skgauss.training import Rows, TrainingOptions, maximize_likelihood
+from skgauss.training_step import start_state, with_parameters
 
 LOC, SCALE = np.array([3.0, -1.0]), np.array([2.0, 0.5])
 NORMAL = np.random.default_rng(0).normal(size=(300, 2))
