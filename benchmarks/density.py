@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets import SETS, WHOLE, default_data_dir, first_rows, load
-from provenance import cold_environment, describe
+from provenance import cold_environment, describe, told_when
 from report import markdown, mean_and_error
 from worker import MODELS, WITHIN_BUDGET
 
@@ -126,13 +125,6 @@ def run_set(
             print(told(records[-1]), file=sys.stderr, flush=True)
             add_paired_differences(records, scores, args.ours)
             yield records
-
-
-def told_when() -> dict:
-    """When a record is made, at which revision, and how busy the machine is."""
-    found = describe()
-    load = round(os.getloadavg()[0], 1)
-    return {"date": found["date"], "git_revision": found["git_revision"], "load_average": load}
 
 
 def budgets_of(model: str, args) -> list:

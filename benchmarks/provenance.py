@@ -37,6 +37,13 @@ def describe() -> dict:
     }
 
 
+def told_when() -> dict:
+    """When a record is made, at which revision, and how busy the machine is."""
+    found = describe()
+    load = round(os.getloadavg()[0], 1)
+    return {"date": found["date"], "git_revision": found["git_revision"], "load_average": load}
+
+
 def versions() -> dict:
     """Installed version of each package that takes part, None where it is not installed."""
     found: dict = {"python": platform.python_version()}
