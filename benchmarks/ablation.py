@@ -26,10 +26,13 @@ from skgauss.ladder import configuration
 
 HERE = Path(__file__).resolve().parent
 ROWS = (300, 1_500, 6_000, 30_000)
+SCALED = ("n_steps", "learning_rate_init", "batch_size", "max_iter", "n_iter_no_change")
 CLEAR = 2  # standard errors over the tables and splits, from which on a difference counts
 FIXED = (
     ("head", "affine"),
     ("head", "spline"),
+    ("head", "mixture"),
+    ("head", "warped"),
     ("mixer", "rotation"),
     ("mixer", "permutation"),
     ("coupling", "affine"),
@@ -39,6 +42,8 @@ FIXED = (
     ("n_bins", 16),
     ("ema_decay", 0.0),
     ("ema_decay", 0.999),
+    ("validation_fraction", 0.2),
+    ("early_stopping", False),
 )
 
 
@@ -47,7 +52,7 @@ def variants(n_rows: int) -> list[tuple[str, object]]:
     rung = dataclasses.asdict(configuration(n_rows, behind_mixture=True))
     halved_and_doubled = [
         (name, type(rung[name])(factor * rung[name]))
-        for name in ("n_steps", "learning_rate_init", "batch_size")
+        for name in SCALED
         for factor in (0.5, 2)
         if name != "batch_size" or n_rows > rung[name]
     ]
