@@ -15,6 +15,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skgauss._blas import one_blas_thread
 from skgauss._compilation import jit
+from skgauss._plan import (
+    configured,
+    head_kind,
+    head_rows,
+    leaves_steps_alone,
+    step_arguments,
+    training_options,
+)
 from skgauss._validation import (
     CallbackSupportMixin,
     Interval,
@@ -31,25 +39,18 @@ from skgauss.bijections import ActNorm, Chain, GlowStack, combine, partition
 from skgauss.bijections.glow import COUPLINGS, MIXERS
 from skgauss.head import has_mixture, head_forward, head_inverse
 from skgauss.head_selection import fit_head
-from skgauss.ladder import Configuration, configuration, ladder_table
-from skgauss.mixture_head import MAX_MIXTURE_ROWS
+from skgauss.ladder import ladder_table
 from skgauss.noise import noise_scale
+from skgauss.progress import Progress
 from skgauss.resolution import noise_width
 from skgauss.rows import INIT_ROWS, Table, canonical_rows, pad_rows, split_rows
-from skgauss.training import (
-    MIN_UPDATES,
-    N_THREADS,
-    TrainingOptions,
-    compiling_ahead,
-    maximize_likelihood,
-)
+from skgauss.training import N_THREADS, compiling_ahead, maximize_likelihood
 from skgauss.training_step import start_state, with_parameters
 
 __all__ = ["GlowGaussianizer"]
 
 _AUTO = StrOptions({"auto"})
 _LARGE_BLOCK = 1 << 14  # rows that keep an accelerator busy, behind splines
-_SMALL_BATCH = 512  # rows; a larger batch is no larger than the table makes it
 _HEAD_TIME = 0.8  # of `max_time`, that a mixture in the head may take: it is worth more than steps
 
 
@@ -132,10 +133,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     tol : float, default=1e-4
         In nats per row.
     max_time : float or None, default=None
-        Seconds that `fit` should take: a head with a mixture gets at most four fifths, and the
-        learning rate falls to zero in what is left; training then ends with the best parameters
-        so far. From 300,000 rows on, `max_iter` and `n_iter_no_change` at "auto" let it end by
-        time alone.
+        Seconds that `fit` should take. Below 30, a mixture in the head gets them all, and the
+        steps, which would have to be compiled and learn less, stay the identity. Else it gets at
+        most four fifths, and the learning rate falls to zero in what is left; training then ends
+        with the best parameters so far. From 300,000 rows on, `max_iter` and `n_iter_no_change` at
+        "auto" let it end by time alone.
     dequantize : bool, default=False
         Add, in fit, uniform noise of one step to columns whose values repeat on a grid.
     dtype : {"float32", "float64"}, default="float32"
@@ -339,27 +341,29 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             names = [column_label(self, j) for j in range(X.shape[1])]
             self.noise_width_ = noise_width(X, names, dequantize=self.dequantize)
         table = Table(X, weight, self.noise_width_, rng, np.dtype(self.dtype))
-        kind = self._head_kind(table, len(train))
-        expected = self._configuration(table, kind in ("auto", "mixture", "warped"))
+        kind = head_kind(self, table, len(train))
+        only_head = not (carry_on or one_pass) and leaves_steps_alone(self, kind)
+        expected = configured(self, table, kind in ("auto", "mixture", "warped"))
         self._note_range(X, widen=carry_on)
         if carry_on:
             self._check_unchanged(expected)
         else:
             ahead = nullcontext()
-            if len(held_out):
+            if len(held_out) and not only_head:
                 ahead = self._compiling_ahead(X.shape[1], expected, len(held_out))
             with ahead, one_blas_thread():  # or the threads that fit the head wait for each other
-                self._start(table, train, held_out, rng)
-        config = self._configuration(table, has_mixture(self._parts()[0]))
-        rows, judges = self._behind_head(table, train, held_out)  # before the clock is read
-        options = self._options(config, one_pass, time.monotonic() - started)
+                self._start(table, train, held_out, rng, 1.0 if only_head else _HEAD_TIME)
+        config = configured(self, table, has_mixture(self._parts()[0]))
+        # The rows are mapped before the clock is read.
+        rows = None if only_head else self._behind_head(table, train, held_out)
+        options = training_options(self, config, one_pass, time.monotonic() - started)
         if carry_on:  # what is gained in one of many calls need not show by itself
             options = dataclasses.replace(options, min_gain=0.0)
         task = self._fit_task(X, options.max_iter)
         seed = rng.integers(2**63)
         self._learned_all = carry_on and self._learned_all
         follow = task and partial(self._following, task, X)
-        state, progress = self._train(rows, judges, options, rng, carry_on, follow)
+        state, progress = self._train(rows, options, rng, carry_on, follow)
         is_few = len(held_out) and not carry_on and weight.sum() < FIT_AGAIN_BELOW
         # In a quarter of the time, time has not kept the mixture from its size, nor does this.
         in_time = self.max_time is None or time.monotonic() - started < self.max_time / 4
@@ -378,8 +382,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         with one_blas_thread():
             self._start(table, train, nothing, rng, like=self._parts()[0])
         options = dataclasses.replace(options, stop_after=n_iter)
-        rows, judges = self._behind_head(table, train, nothing)
-        state, progress = self._train(rows, judges, options, rng)
+        rows = self._behind_head(table, train, nothing) if n_iter else None
+        state, progress = self._train(rows, options, rng)
         return state, progress.best
 
     def _behind_head(self, table, train, held_out):
@@ -388,12 +392,18 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         judges = table.rows(held_out, head) if len(held_out) else None
         return table.rows(train, head, self.training_noise_), judges
 
-    def _train(self, rows, judges, options, rng, carry_on=False, follow=None):
-        """Train the steps behind the head; what training carries on from, and what it gave."""
+    def _train(self, rows, options, rng, carry_on=False, follow=None):
+        """Train the steps behind the head; what training carries on from, and what it gave.
+
+        Without rows, they stay what they are.
+        """
         head, stack = self._parts()
         state = self._state(carry_on, stack)
+        if rows is None:
+            return state, Progress(best=np.array(state.average))
         follow = follow and follow(head, stack)
-        state, progress = maximize_likelihood(stack, state, rows, judges, options, rng, follow)
+        of_train, judges = rows
+        state, progress = maximize_likelihood(stack, state, of_train, judges, options, rng, follow)
         if progress.stopped == "diverged":
             warn(
                 f"Training diverged in iteration {len(progress.loss_curve)}: a likelihood was not "
@@ -403,31 +413,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             )
         return state, progress
 
-    def _configuration(self, table, behind_mixture):
-        """What "auto" means for such a table, where the parameters leave it open."""
-        auto = configuration(
-            float(table.weight.sum()),
-            behind_mixture=behind_mixture,
-            timed=self.max_time is not None,
-        )
-        parameters = {f.name: getattr(self, f.name) for f in dataclasses.fields(Configuration)}
-        given = {k: v for k, v in parameters.items() if not (isinstance(v, str) and v == "auto")}
-        config = dataclasses.replace(auto, **given)
-        sizes = tuple(config.hidden_layer_sizes)
-        counts = all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes)
-        if not counts or min(sizes, default=1) < 1:
-            raise ValueError(
-                "hidden_layer_sizes must hold positive integers, one per hidden layer, got "
-                f"{self.hidden_layer_sizes!r}."
-            )
-        batch_size = min(config.batch_size, max(_SMALL_BATCH, 1 << (len(table.X) - 1).bit_length()))
-        return dataclasses.replace(config, hidden_layer_sizes=sizes, batch_size=batch_size)
-
-    def _start(self, table, train, held_out, rng, like=None):
+    def _start(self, table, train, held_out, rng, share_of_time=1.0, like=None):
         """Fit the head, and initialise the steps from the data behind it."""
-        kind = self._head_kind(table, len(train))
-        if len(train) > MAX_MIXTURE_ROWS:
-            train = np.sort(rng.choice(train, MAX_MIXTURE_ROWS, replace=False))
+        kind = head_kind(self, table, len(train))
+        train = head_rows(train, rng)
         X, weight = table.load(train), table.weight[train]
         head = fit_head(
             kind,
@@ -436,7 +425,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             table.load(held_out),
             table.weight[held_out],
             like=like,
-            max_time=None if self.max_time is None else _HEAD_TIME * self.max_time,
+            max_time=None if self.max_time is None else share_of_time * self.max_time,
             n_jobs=N_THREADS,  # as many threads as training takes
             rng=rng,
         )
@@ -444,7 +433,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Z, _ = head_forward(head, X[sample])
         self.training_noise_ = noise_scale(Z, weight[sample], rng)
         Z = Z + self.training_noise_ * rng.standard_normal(Z.shape)
-        steps = self._steps(self._configuration(table, has_mixture(head)))
+        steps = step_arguments(self, configured(self, table, has_mixture(head)))
         with jax.enable_x64(True):  # a rotation fitted in float32 would not be one in float64
             if has_mixture(head):
                 identity = ActNorm.identity(X.shape[1])
@@ -456,28 +445,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
                 stack = GlowStack.from_data(rng, *rows, **steps)
         self.flow_ = Chain((head, stack.astype(np.float64)))
 
-    def _head_kind(self, table, n_train):
-        """The head to fit; "auto" where it is left to the rows what a mixture is like."""
-        n_rows, n_features = table.X.shape
-        is_large = n_train > MAX_MIXTURE_ROWS or not table.is_cached(n_rows)
-        return "spline" if self.head == "auto" and (is_large or n_features == 1) else self.head
-
-    def _steps(self, config) -> dict[str, Any]:
-        """What the steps are made of."""
-        kwargs = {"hidden_layer_sizes": config.hidden_layer_sizes}
-        if config.coupling != "affine":
-            kwargs["n_bins" if config.coupling == "spline" else "n_components"] = self.n_bins
-        return {
-            "n_steps": config.n_steps,
-            "mixer": self.mixer,
-            "coupling": config.coupling,
-            "coupling_kwargs": kwargs,
-        }
-
     def _compiling_ahead(self, n_features, config, n_held_out):
+        steps, rng = step_arguments(self, config), np.random.default_rng(0)
         with jax.enable_x64(True):
-            stack = GlowStack.init(np.random.default_rng(0), n_features, **self._steps(config))
-        options = self._options(config, one_pass=False, spent=0.0)
+            stack = GlowStack.init(rng, n_features, **steps)
+        options = training_options(self, config, one_pass=False, spent=0.0)
         return compiling_ahead(stack.astype(np.float64), n_features, options, n_held_out)
 
     def _parts(self) -> tuple[Chain, GlowStack]:
@@ -507,23 +479,6 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             for leaf, was in zip(self.optimizer_state_, jax.tree.leaves(start), strict=True)
         ]
         return jax.tree.unflatten(jax.tree.structure(start), leaves)
-
-    def _options(self, config, one_pass, spent):
-        """How to train, in what `spent` seconds have left of the time."""
-        return TrainingOptions(
-            max_iter=1 if one_pass else config.max_iter,
-            min_updates=1 if one_pass else MIN_UPDATES,
-            batch_size=config.batch_size,
-            learning_rate_init=config.learning_rate_init,
-            alpha=config.alpha,
-            ema_decay=self.ema_decay,
-            tol=self.tol,
-            n_iter_no_change=config.n_iter_no_change,
-            max_time=None if self.max_time is None else max(self.max_time - spent, 1e-3),
-            dtype=np.dtype(self.dtype),
-            constant_rate=one_pass,
-            verbose=self.verbose,
-        )
 
     def _fit_task(self, X, max_iter):
         """The task of fitting, where scikit-learn's callbacks follow it; else None."""

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 
+import skgauss._plan
 import skgauss.glow
 from skgauss import GlowGaussianizer
 from skgauss.bijections import RationalQuadraticSplineCoupling
@@ -61,7 +62,7 @@ def test_ladder_covers_every_size_and_is_documented():
 
 
 def test_large_tables_leave_the_mixture_to_those_who_ask_for_it(monkeypatch):
-    monkeypatch.setattr(skgauss.glow, "MAX_MIXTURE_ROWS", 1_000)
+    monkeypatch.setattr(skgauss._plan, "MAX_MIXTURE_ROWS", 1_000)
     model = glow(head="auto", n_steps=1, max_iter=1)
     X = two_moons(1_500, seed=0)
     assert not has_mixture(model.fit(X).flow_.bijections[0])
@@ -85,7 +86,7 @@ def test_on_large_tables_time_alone_ends_a_training_that_was_given_time(monkeypa
     rung = configuration(1e6)
     assert configuration(1e6, timed=True) == dataclasses.replace(rung, **ends)
     assert configuration(1e3, timed=True) == configuration(1e3)
-    monkeypatch.setattr(skgauss.glow, "configuration", lambda *_, **__: endless)
+    monkeypatch.setattr(skgauss._plan, "configuration", lambda *_, **__: endless)
     endless = dataclasses.replace(configuration(150), **ends)
     model = glow(max_iter="auto", max_time=1e-3).fit(small_table(150))  # compiled
     assert (
@@ -111,3 +112,17 @@ def test_any_number_of_features(n_features, coupling):
     assert list(model.get_feature_names_out()) == [
         f"glowgaussianizer{j}" for j in range(n_features)
     ]
+
+
+def test_little_time_goes_to_the_mixture_in_the_head():
+    """Whose steps are not compiled, and stay the identity; all the rest works."""
+    X = two_moons(1_500, seed=0)
+    model = GlowGaussianizer(max_time=2.0, random_state=0).fit(X)
+    assert model.n_iter_ == 0
+    assert model.loss_curve_ == model.validation_scores_ == []
+    head = model.flow_.bijections[0]
+    Z, log_det = head_forward(head, X)
+    scores = log_det + stats.norm.logpdf(Z).sum(axis=1)
+    np.testing.assert_allclose(model.score_samples(X), scores, atol=1e-5)  # rotated in float32
+    np.testing.assert_allclose(model.inverse_transform(model.transform(X)), X, atol=1e-8)
+    assert model.set_params(warm_start=True, max_time=None, max_iter=2).fit(X).n_iter_ == 2

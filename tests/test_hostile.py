@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-import skgauss.glow
+import skgauss._plan
 import skgauss.rows
 import skgauss.training
 from skgauss.exceptions import TiedColumnWarning
@@ -197,7 +197,7 @@ def test_memmap_is_not_copied_whole(tmp_path, monkeypatch):
     The cache and the head's sample are made small, so that a table of 50 MB is a large one.
     """
     monkeypatch.setattr(skgauss.rows, "_CACHE_BYTES", 1 << 16)
-    monkeypatch.setattr(skgauss.glow, "MAX_MIXTURE_ROWS", 5_000)
+    monkeypatch.setattr(skgauss._plan, "MAX_MIXTURE_ROWS", 5_000)
     whole = _memmap(tmp_path / "X.npy", np.random.default_rng(0).normal(size=(160_000, 40)))
     model = glow(n_steps=1, max_iter=1, batch_size=4096)
     model.fit(whole[:6000]).score_samples(whole[:10])  # compile, which allocates too

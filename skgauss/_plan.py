@@ -1,0 +1,97 @@
+"""What a flow's parameters mean for a table: its head, its steps, and how these are trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from skgauss.ladder import Configuration, configuration
+from skgauss.mixture_head import MAX_MIXTURE_ROWS
+from skgauss.training import MIN_UPDATES, TrainingOptions
+
+__all__ = [
+    "configured",
+    "head_kind",
+    "head_rows",
+    "leaves_steps_alone",
+    "step_arguments",
+    "training_options",
+]
+
+_SMALL_BATCH = 512  # rows; a larger batch is no larger than the table makes it
+_TRAINED_FROM = 30.0  # seconds of `max_time`: fewer are for a mixture in the head alone
+
+
+def leaves_steps_alone(glow, kind):
+    """Whether steps would take time that a mixture in the head makes more of."""
+    return kind in ("auto", "mixture") and (glow.max_time or math.inf) < _TRAINED_FROM
+
+
+def head_kind(glow, table, n_train):
+    """The head to fit; "auto" where it is left to the rows what a mixture is like."""
+    n_rows, n_features = table.X.shape
+    is_large = n_train > MAX_MIXTURE_ROWS or not table.is_cached(n_rows)
+    return "spline" if glow.head == "auto" and (is_large or n_features == 1) else glow.head
+
+
+def head_rows(train, rng):
+    """The training rows that a head is fitted to: all, or as many as a mixture wants."""
+    if len(train) <= MAX_MIXTURE_ROWS:
+        return train
+    return np.sort(rng.choice(train, MAX_MIXTURE_ROWS, replace=False))
+
+
+def configured(glow, table, behind_mixture):
+    """What "auto" means for such a table, where the parameters leave it open."""
+    auto = configuration(
+        float(table.weight.sum()),
+        behind_mixture=behind_mixture,
+        timed=glow.max_time is not None,
+    )
+    parameters = {f.name: getattr(glow, f.name) for f in dataclasses.fields(Configuration)}
+    given = {k: v for k, v in parameters.items() if not (isinstance(v, str) and v == "auto")}
+    config = dataclasses.replace(auto, **given)
+    sizes = tuple(config.hidden_layer_sizes)
+    counts = all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes)
+    if not counts or min(sizes, default=1) < 1:
+        raise ValueError(
+            "hidden_layer_sizes must hold positive integers, one per hidden layer, got "
+            f"{glow.hidden_layer_sizes!r}."
+        )
+    batch_size = min(config.batch_size, max(_SMALL_BATCH, 1 << (len(table.X) - 1).bit_length()))
+    return dataclasses.replace(config, hidden_layer_sizes=sizes, batch_size=batch_size)
+
+
+def step_arguments(glow, config) -> dict[str, Any]:
+    """What the steps are made of."""
+    kwargs = {"hidden_layer_sizes": config.hidden_layer_sizes}
+    if config.coupling != "affine":
+        kwargs["n_bins" if config.coupling == "spline" else "n_components"] = glow.n_bins
+    return {
+        "n_steps": config.n_steps,
+        "mixer": glow.mixer,
+        "coupling": config.coupling,
+        "coupling_kwargs": kwargs,
+    }
+
+
+def training_options(glow, config, one_pass, spent):
+    """How to train, in what `spent` seconds have left of the time."""
+    return TrainingOptions(
+        max_iter=1 if one_pass else config.max_iter,
+        min_updates=1 if one_pass else MIN_UPDATES,
+        batch_size=config.batch_size,
+        learning_rate_init=config.learning_rate_init,
+        alpha=config.alpha,
+        ema_decay=glow.ema_decay,
+        tol=glow.tol,
+        n_iter_no_change=config.n_iter_no_change,
+        max_time=None if glow.max_time is None else max(glow.max_time - spent, 1e-3),
+        dtype=np.dtype(glow.dtype),
+        constant_rate=one_pass,
+        verbose=glow.verbose,
+    )
