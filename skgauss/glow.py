@@ -166,6 +166,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         losses, of the fit that did without these rows, where few rows are fitted again.
     n_iter_ : int
         Iterations made.
+    stopped_by_ : {"max_iter", "early_stopping", "max_time", "diverged", "callback"}
+        What ended the training.
     n_parameters_ : int
         Trained parameters.
     training_noise_ : array of shape (n_features,)
@@ -400,7 +402,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         head, stack = self._parts()
         state = self._state(carry_on, stack)
         if rows is None:
-            return state, Progress(best=np.array(state.average))
+            return state, Progress(best=np.array(state.average), stopped="max_time")
         follow = follow and follow(head, stack)
         of_train, judges = rows
         state, progress = maximize_likelihood(stack, state, of_train, judges, options, rng, follow)
@@ -513,6 +515,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         scores = [*before.get("validation_scores_", []), *progress.validation_scores]
         self.validation_scores_ = scores
         self.n_iter_ = len(self.loss_curve_)
+        self.stopped_by_ = progress.stopped
         self.n_parameters_ = int(progress.best.size)
 
     @property

@@ -120,6 +120,7 @@ def test_little_time_goes_to_the_mixture_in_the_head():
     model = GlowGaussianizer(max_time=2.0, random_state=0).fit(X)
     assert model.n_iter_ == 0
     assert model.loss_curve_ == model.validation_scores_ == []
+    assert model.stopped_by_ == "max_time"
     head = model.flow_.bijections[0]
     Z, log_det = head_forward(head, X)
     scores = log_det + stats.norm.logpdf(Z).sum(axis=1)

@@ -282,6 +282,7 @@ def test_divergence_warns_and_keeps_a_map_that_works():
     model = glow(learning_rate_init=1e8, early_stopping=False)
     with pytest.warns(ConvergenceWarning, match="learning_rate_init"):
         model.fit(X)
+    assert model.stopped_by_ == "diverged"
     Z = model.transform(X)
     assert np.isfinite(Z).all()
     assert np.isfinite(model.score_samples(X)).all()
