@@ -87,6 +87,7 @@ def test_few_rows_are_all_learned_from_in_the_end(monkeypatch):
 def test_early_stopping_ends_training_and_can_be_turned_off():
     stopped = glow(n_iter_no_change=2, max_iter=100, learning_rate_init=0.1).fit(small_table(150))
     assert stopped.n_iter_ < 100
+    assert stopped.stopped_by_ == "early_stopping"
     full = glow(early_stopping=False, max_iter=7).fit(small_table(150))
     assert full.n_iter_ == 7
     assert full.validation_scores_ == []
