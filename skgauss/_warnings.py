@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import os
 import warnings
 from pathlib import Path
 
+import joblib
 import sklearn
 
 __all__ = ["warn"]
 
-_INSIDE = tuple(str(Path(where).parent) for where in (__file__, sklearn.__file__))
+_FILES = (__file__, sklearn.__file__, joblib.__file__)
+_INSIDE = tuple(str(Path(where).parent) + os.sep for where in _FILES)
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn as if the innermost call from outside this package and scikit-learn had done so."""
+    """Warn in the name of the innermost call from outside skgauss, scikit-learn and joblib."""
     frame, level = inspect.currentframe(), 0
     while frame is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame, level = frame.f_back, level + 1

@@ -133,9 +133,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     tol : float, default=1e-4
         In nats per row.
     max_time : float or None, default=None
-        Seconds that `fit` should take. Below 30, a mixture in the head gets them all, and the
-        steps, which would have to be compiled and learn less, stay the identity. Else it gets at
-        most four fifths, and the learning rate falls to zero in what is left; training then ends
+        Seconds that `fit` should take. Below 30, with a mixture in the head ("auto" or "mixture"),
+        that gets them all, and the steps, which would have to be compiled and learn less, are not
+        trained: they rotate the latents, which leaves their density. Else it gets at most four
+        fifths, and the learning rate falls to zero in what is left; training then ends
         with the best parameters so far. From 300,000 rows on, `max_iter` and `n_iter_no_change` at
         "auto" let it end by time alone.
     dequantize : bool, default=False
@@ -144,8 +145,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Precision of training. Evaluation is always in float64.
     warm_start : bool, default=False
         Let `fit` carry on from the fitted parameters; the head is kept, and so are, with an integer
-        `random_state`, the rows held out. Any gain on them is kept. Where few rows were all learned
-        from in the end, none are left to judge by, and training goes on without early stopping.
+        `random_state`, the rows held out. From 5,000 rows on any gain on them is kept. Fewer were
+        all learned from in the end, so that those held out favour what is there: a gain must then
+        be twice its standard error, and there may be none.
     n_jobs : int or None, default=None
         Threads that evaluate rows. Training uses two, whatever this says; on an accelerator, where
         JAX has one, a thread for each.
@@ -166,8 +168,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         losses, of the fit that did without these rows, where few rows are fitted again.
     n_iter_ : int
         Iterations made.
-    stopped_by_ : {"max_iter", "early_stopping", "max_time", "diverged", "callback"}
-        What ended the training.
+    stopped_by_ : {"max_iter", "early_stopping", "max_time", "diverged", "callback", "untrained"}
+        What ended the training; "untrained" where all time went to the head.
     n_parameters_ : int
         Trained parameters.
     training_noise_ : array of shape (n_features,)
@@ -220,8 +222,6 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     >>> glow.sample(3, random_state=0).shape
     (3, 4)
     """
-
-    _learned_all: bool  # no rows are left to judge by
 
     _parameter_constraints: ClassVar[dict] = {
         "n_steps": [Interval(Integral, 1, None, closed="left"), _AUTO],
@@ -334,8 +334,6 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         started, rng = time.monotonic(), numpy_generator(self.random_state)
         X, weight = canonical_rows(X, sample_weight)
         split = self.early_stopping and not one_pass
-        if carry_on and self._learned_all:  # rows that were learned from are no judges
-            split = False
         train, held_out = split_rows(len(X), self.validation_fraction if split else 0.0, rng)
         if carry_on:  # the same rows are held out, the others come in another order
             rng = np.random.default_rng([int(rng.integers(2**63)), self.n_iter_])
@@ -359,11 +357,11 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         # The rows are mapped before the clock is read.
         rows = None if only_head else self._behind_head(table, train, held_out)
         options = training_options(self, config, one_pass, time.monotonic() - started)
-        if carry_on:  # what is gained in one of many calls need not show by itself
-            options = dataclasses.replace(options, min_gain=0.0)
+        if carry_on:  # what is gained in one of many calls need not show by itself, on many rows
+            few = weight.sum() < FIT_AGAIN_BELOW
+            options = dataclasses.replace(options, min_gain=2.0 if few else 0.0)
         task = self._fit_task(X, options.max_iter)
         seed = rng.integers(2**63)
-        self._learned_all = carry_on and self._learned_all
         follow = task and partial(self._following, task, X)
         state, progress = self._train(rows, options, rng, carry_on, follow)
         is_few = len(held_out) and not carry_on and weight.sum() < FIT_AGAIN_BELOW
@@ -372,7 +370,6 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         if is_few and in_time and progress.stopped != "diverged":
             rng = np.random.default_rng(seed)  # however long the training before
             state, progress.best = self._learn_all(table, options, progress.best_iter, rng)
-            self._learned_all = True
         self._note_training(state, progress, carry_on)
         if task is not None:
             task.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
@@ -402,7 +399,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         head, stack = self._parts()
         state = self._state(carry_on, stack)
         if rows is None:
-            return state, Progress(best=np.array(state.average), stopped="max_time")
+            return state, Progress(best=np.array(state.average), stopped="untrained")
         follow = follow and follow(head, stack)
         of_train, judges = rows
         state, progress = maximize_likelihood(stack, state, of_train, judges, options, rng, follow)

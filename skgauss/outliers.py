@@ -39,6 +39,7 @@ _N_MEMBERS = 10
 _MAX_SAMPLES = 512
 _N_REFERENCE = 100  # training rows that explanations start from
 _FENCE = 1.5  # interquartile ranges
+_ZERO_DENSITY = -1e80  # a score that comes from a density of zero is below
 
 
 class DensityOutlierDetector(
@@ -61,7 +62,8 @@ class DensityOutlierDetector(
         estimator has a parameter `dequantize`, it is switched on.
     contamination : float in (0, 0.5] or "auto", default="auto"
         Share of the training rows to flag. "auto" is Tukey's lower fence: scores more than 1.5
-        interquartile ranges below the first quartile are flagged. Of clean rows that is 0.35 % if
+        interquartile ranges below the first quartile are flagged, quartiles of those scores that do
+        not come from a density of zero. Of clean rows that is 0.35 % if
         scores are normal and 4.8 % if they fall off exponentially; of new normal rows of three
         benchmark tables, 0.02 to 7 %. Fewer columns and heavier tails make it more: then give a
         share or use `predict_fdr`.
@@ -299,6 +301,9 @@ class DensityOutlierDetector(
 
     def _offset(self, scores, weight):
         if self.contamination == "auto":
+            seen = scores > _ZERO_DENSITY
+            if seen.any():  # else all are alike
+                scores, weight = scores[seen], weight[seen]
             low, high = (weighted_quantile(scores, weight, share) for share in (0.25, 0.75))
             offset = low - _FENCE * (high - low)
         else:
@@ -379,7 +384,7 @@ class DensityOutlierDetector(
         scores : array of float64 of shape (n_rows,)
             For ``criterion="log_density"`` the mean over the members of the log-density, in nats:
             that of a density up to a constant, as the mean of logarithms does not integrate to one
-            (a single member does). Where an estimator's density is zero, -1e100.
+            (a single member does). A member whose density is zero counts as -1e100.
 
         Raises
         ------

@@ -390,3 +390,17 @@ def test_rows_of_a_subsample_keep_their_numbers():
 def test_an_estimator_without_reasons_is_refused():
     with pytest.raises(TypeError, match="KernelDensity gives no reasons"):
         AnomalyDisplay.from_estimator(KernelDensity().fit(small_table()), small_table())
+
+
+def test_scores_far_below_the_threshold_share_a_bar_of_its_colour():
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(size=950), -1e6 - 1e4 * np.arange(50)])
+    for threshold in (-3.0, np.quantile(scores, 0.02)):
+        reasons = [[("a", -1.0)]]
+        display = AnomalyDisplay(
+            scores=scores, threshold=threshold, rows=[0], row_scores=[-2e6], reasons=reasons
+        ).plot()
+        first, *others = display.bars_
+        assert first.get_height() >= np.sum(scores < threshold) - 20
+        assert first.get_facecolor() != others[-1].get_facecolor()
+        assert "lower ones" in display.axes_[0].get_xlabel()

@@ -115,12 +115,12 @@ def test_any_number_of_features(n_features, coupling):
 
 
 def test_little_time_goes_to_the_mixture_in_the_head():
-    """Whose steps are not compiled, and stay the identity; all the rest works."""
+    """Its steps are not trained, and leave the density as it is; all the rest works."""
     X = two_moons(1_500, seed=0)
     model = GlowGaussianizer(max_time=2.0, random_state=0).fit(X)
     assert model.n_iter_ == 0
     assert model.loss_curve_ == model.validation_scores_ == []
-    assert model.stopped_by_ == "max_time"
+    assert model.stopped_by_ == "untrained"
     head = model.flow_.bijections[0]
     Z, log_det = head_forward(head, X)
     scores = log_det + stats.norm.logpdf(Z).sum(axis=1)

@@ -170,8 +170,9 @@ class AnomalyDisplay:
         return self
 
     def _histogram(self, ax, bar_kwargs, line_kwargs):
-        low, high = np.quantile(self.scores, [0.25, 0.75])
-        lowest = min(low - _FARTHEST * (high - low), self.threshold)
+        low, high, top = np.quantile(self.scores, [0.25, 0.75, 1.0])
+        room = max(high - low, (top - self.threshold) / _FARTHEST)  # of a bar below the threshold
+        lowest = min(low - _FARTHEST * (high - low), self.threshold - room)
         shown, n_beyond = np.maximum(self.scores, lowest), int(np.sum(self.scores < lowest))
         edges = np.histogram_bin_edges(shown, 60)
         counts, _ = np.histogram(shown, edges)
