@@ -12,7 +12,7 @@ from pathlib import Path
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 sys.path.append(str(RESULTS.parent))
 
-from density_pictures import draw_curves, draw_differences  # noqa: E402
+from density_pictures import FARTHEST, draw_curves, draw_differences  # noqa: E402
 from density_records import (  # noqa: E402
     CLEAR,
     comparisons,
@@ -156,13 +156,18 @@ def image(drawing, alternative):
     ]
 
 
+CUT_OFF = f"A peer more than {FARTHEST:g} nats below the best of its panel may lie outside of it."
+
+
 def curves_section(results, drawing):
     """What the curves show, under their picture."""
     if over(results) == "rows":
         told = "Held-out log-likelihood over training rows, by table"
-        return [*image(drawing, told), "Held-out nats over the training rows that were used.", ""]
+        said = f"Held-out nats over the training rows that were used. {CUT_OFF}"
+        return [*image(drawing, told), said, ""]
     lines = image(drawing, "Held-out log-likelihood over seconds of fit, by table")
-    lines += ["Held-out nats over the seconds that the fit took, compilation included.", ""]
+    said = "Held-out nats over the seconds that the fit took, compilation included."
+    lines += [f"{said} {CUT_OFF}", ""]
     for name, peer, best, seconds, above in overtakings(results):
         ours = "none of our fits is above that"
         if above is not None:

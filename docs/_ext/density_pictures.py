@@ -57,6 +57,10 @@ def draw_differences(results, path):
     return True
 
 
+#: Nats below the highest of a panel where it ends.
+FARTHEST = 8.0
+
+
 def draw_curves(results, path):
     """Draw nats over seconds of fit, or over training rows: one panel per table."""
     along, found = over(results), curves(results)
@@ -76,6 +80,10 @@ def draw_curves(results, path):
                 axis.plot(*_points(lines, model), label=model, **style)
             x_label = "training rows" if along == "rows" else "seconds of fit"
             axis.set(title=name, xscale="log", xlabel=x_label)
+            highest = max(nats for line in lines.values() for _, nats in line)
+            shown = [nats for model in ours for _, nats in lines.get(model, ())]
+            lowest = min([*shown, highest - FARTHEST + 1]) - 1  # ours is never cut off
+            axis.set_ylim(bottom=max(axis.get_ylim()[0], lowest))
             if along == "seconds":
                 axis.xaxis.set_minor_locator(NullLocator())
                 axis.set_xticks(results["budgets"], [f"{b:g}" for b in results["budgets"]])
