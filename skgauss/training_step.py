@@ -137,12 +137,8 @@ def log_density(layout: Layout, vector: Any, held: Any, x: Any, weight: Any) -> 
 
     Parameters
     ----------
-    layout : Layout
-    vector : array of shape (n_parameters,)
-    held : list of array
-        What is not trained, as `skgauss.bijections.base.partition` gives it.
-    x : array of shape (C, n)
-    weight : array of shape (n,)
+    layout, vector, held, x, weight
+        As in `gradient_and_log_density`.
 
     Returns
     -------
