@@ -106,7 +106,7 @@ class DensityOutlierDetector(
     calibration_scores_ : array of shape (n_calibration,)
         Scores of the rows held out; with `calibration` only.
     reference_ : array of shape (n_reference, n_features)
-        At most 100 training rows, from which explanations start.
+        At most 100 training rows that are not flagged, from which explanations start.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features,)
         Where the table had names.
@@ -295,8 +295,10 @@ class DensityOutlierDetector(
         self.calibration_scores_ = (
             np.concatenate([part.scores for part in calibration]) if calibration else None
         )
-        self.reference_ = self._reference(X[rows], counted[rows], rng)
         self.offset_ = self._offset(scores, counted)
+        normal = rows[scores[rows] >= self.offset_]  # one far row would be most of a mean
+        normal = normal if len(normal) else rows
+        self.reference_ = self._reference(X[normal], counted[normal], rng)
 
     def _offset(self, scores, weight):
         if self.contamination == "auto":

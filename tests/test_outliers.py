@@ -253,6 +253,15 @@ def test_contributions_and_baseline_add_up_to_the_score(model, dtype):
     assert [contribution for _, contribution in reasons] == sorted(explanation.contributions[3])[:2]
 
 
+def test_one_far_row_does_not_blur_the_reasons_of_others():
+    X = correlated(150, 4)  # of which most are drawn to start from
+    X[3] = 1e6
+    X[9, 2] += 8 * X[10:, 2].std()
+    explanation = detector().fit(X).explain(X[9:10])
+    assert explanation.reasons(0, 1)[0][0] == "column 2"
+    assert abs(explanation.baseline) < 1e3
+
+
 def test_a_model_that_is_not_ours_is_explained_too():
     X = correlated(400, 4)
     row = X[0].copy()
