@@ -59,7 +59,7 @@ docs: $(VENV)/.docs ## build the site in docs/_build/html: gallery, doctests, li
 	$(BIN)/python docs/check_site.py docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: $(VENV)/.bench ## compare with peers (BENCH_ARGS="--sets magic --seeds 0")
+bench: $(VENV)/.bench ## compare with all peers, hours (BENCH_ARGS="--sets magic --seeds 0")
 	$(BIN)/python benchmarks/density.py $(BENCH_ARGS)
 
 bench-rbig: $(VENV)/.bench ## measure RBIG (BENCH_ARGS="speed", "quality --sets magic", "--quick")

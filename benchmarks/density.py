@@ -23,19 +23,32 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets import SETS, WHOLE, default_data_dir, first_rows, load
+from datasets import OWN, SETS, WHOLE, default_data_dir, first_rows, load
 from provenance import cold_environment, describe, told_when
 from report import markdown, mean_and_error
 from worker import MODELS, WITHIN_BUDGET
 
 HERE = Path(__file__).resolve().parent
-DEFAULT_MODELS = ("gaussian", "gmm", "flowjax", "flowjax_tuned", "skgauss")
+DEFAULT_MODELS = (
+    "gaussian",
+    "gmm",
+    "gmm_budget",
+    "kde",
+    "flowjax",
+    "flowjax_tuned",
+    "flowjax_maf",
+    "zuko_nsf",
+    "zuko_gf",
+    "nflows_rqnsf_c",
+    "skgauss",
+    "skgauss_budget",
+)
 
 
 def arguments() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS + WHOLE)
+    parser.add_argument("--sets", nargs="+", default=SETS, choices=(*SETS, *WHOLE, *OWN))
     parser.add_argument("--models", nargs="+", default=DEFAULT_MODELS, choices=MODELS)
     parser.add_argument(
         "--ours",
@@ -43,7 +56,7 @@ def arguments() -> argparse.Namespace:
         choices=MODELS,
         help="paired against others; with --resume, as the file has it",
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument(
         "--budgets",
         nargs="+",

@@ -18,8 +18,10 @@ HEADER = (
     "ours",
     "fit s",
     "of it, chosen fit",
+    "warm fit s",
     "import s",
     "score rows/s",
+    "parameters",
     "peak MiB",
 )
 
@@ -63,15 +65,18 @@ def _line(name: str, model: str, budget: float | None, records: list) -> tuple:
     if failures:
         told = f"failed: {failures[0]}".replace("|", "/")
         return (*start, told, *[""] * (len(HEADER) - len(start) - 1))
+    details = [record["details"] for record in records]
     return (
         *start,
         _with_error(records, "nats", "nats_error"),
         _with_error(records, "ours_minus_peer", "ours_minus_peer_error"),
         ", ".join(dict.fromkeys(record.get("ours", "") for record in records)),
         _number(records, "fit_seconds", ".1f"),
-        _number([record["details"] for record in records], "chosen_fit_seconds", ".1f"),
+        _number(details, "chosen_fit_seconds", ".1f"),
+        _number(records, "warm_fit_seconds", ".1f"),
         _number(records, "import_seconds", ".1f"),
         _number(records, "score_rows_per_second", ",.0f"),
+        _number(details, "n_parameters", ",.0f"),
         _number(records, "peak_mib", ",.0f"),
     )
 
@@ -83,7 +88,7 @@ def _with_error(records: list, key: str, error: str) -> str:
 
 
 def _number(records: list, key: str, form: str) -> str:
-    if any(key not in record for record in records):
+    if any(record.get(key) is None for record in records):
         return ""
     return format(_mean(records, key), form)
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from clock import Clock
 from datasets import gaussian_log_density
 
-MIXTURE_GRID = (5, 10, 20, 30, 40, 50)
+MIXTURE_GRID = (1, 2, 3, 5, 10, 20, 30, 40, 50)
 LARGE_MIXTURE_GRID = (10, 20, 50, 100, 150, 200, 300, 400, 500)
 EM_STEPS_BETWEEN_CLOCK_READINGS = 5
 EM_STEPS = 100  # scikit-learn's default max_iter
@@ -24,7 +24,13 @@ BANDWIDTH_ROWS = 2_000  # of the validation rows, which come shuffled
 
 def fit_gaussian(train, validation, *, seed, budget):
     """The Gaussian of the training rows' mean and covariance."""
-    return gaussian_log_density(train), {}
+    return gaussian_log_density(train), {"n_parameters": mixture_parameters(1, train.shape[1])}
+
+
+def mixture_parameters(n_components: int, n_features: int) -> int:
+    """Weights, means and full covariances, each counted once."""
+    covariance = n_features * (n_features + 1) // 2
+    return n_components - 1 + n_components * (n_features + covariance)
 
 
 def fit_mixture(train, validation, *, seed, budget, grid=MIXTURE_GRID):
@@ -38,16 +44,21 @@ def fit_mixture(train, validation, *, seed, budget, grid=MIXTURE_GRID):
 
 
 def best_mixture(train, validation, *, seed, grid=MIXTURE_GRID):
-    """The fitted mixture with the best validation score, and how it was chosen."""
+    """The fitted mixture with the best validation score, and how it was chosen.
+
+    Numbers of components that leave each fewer than four rows are not tried.
+    """
+    grid = [k for k in grid if k <= len(train) // 4]
     with threadpool_limits(1):  # on matrices this small, threads wait for one another
         fits = [_timed_mixture(train, k, seed) for k in grid]
     scores = [model.score(validation) for model, _ in fits]
     best = int(np.argmax(scores))
     model, seconds = fits[best]
     details = {
-        "grid": list(grid),
+        "grid": grid,
         "validation_scores": scores,
         "n_components": grid[best],
+        "n_parameters": mixture_parameters(grid[best], train.shape[1]),
         "chosen_fit_seconds": seconds,
         "converged": bool(model.converged_),
     }
@@ -74,6 +85,7 @@ def fit_mixture_within_budget(train, validation, *, seed, budget):
         "grid": list(scores),
         "validation_scores": list(scores.values()),
         "n_components": best.n_components,
+        "n_parameters": mixture_parameters(best.n_components, train.shape[1]),
         "converged": bool(best.converged_),
     }
     return best.score_samples, details
@@ -105,6 +117,7 @@ def fit_kernel_density(train, validation, *, seed, budget):
         "grid": BANDWIDTHS.tolist(),
         "validation_scores": scores,
         "bandwidth": float(BANDWIDTHS[best]),
+        "n_parameters": train.size + 1,  # it keeps every row
     }
     return fits[best].score_samples, details
 

@@ -15,9 +15,8 @@ import statistics
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
-from datasets import default_data_dir, first_rows, gaussian_log_density, gridded, load
+from datasets import OWN, default_data_dir, first_rows, gaussian_log_density, load
 from report import mean_and_error
 from result_parts import parse_parts, parts_parser, run_parts
 from result_tables import column, means, table
@@ -26,11 +25,6 @@ from sklearn_models import best_mixture
 from worker import timed
 
 HERE = Path(__file__).resolve().parent
-WHOLE = {
-    "wine": load_wine,
-    "breast_cancer": load_breast_cancer,
-    "diabetes": lambda: load_diabetes(scaled=False),  # scaled, its grid is no longer seen
-}
 CUT = ("magic", "gas_turbine")
 ROWS = (100, 300, 1000)
 FEW_COMPONENTS = (1, 2, 3, 5, 8, 12)
@@ -75,9 +69,9 @@ def start_tables(records):
 def small_splits(args):
     """Yield name, number of training rows, seed and split of every small table."""
     n_splits = 2 if args.quick else args.n
-    for name, loader in WHOLE.items():
+    for name in OWN:
         for seed in range(n_splits):
-            split = gridded(name, loader().data, seed)
+            split = load(name, seed=seed)
             yield name, len(split.train), seed, split
     for name in CUT:
         for seed in range(n_splits):
@@ -89,8 +83,7 @@ def small_splits(args):
 def small_records(args):
     """Yield the held-out nats of all three models on every split."""
     for name, n_rows, seed, split in small_splits(args):
-        grid = [k for k in FEW_COMPONENTS if k <= n_rows // 4]
-        mixture, _ = best_mixture(split.train, split.validation, seed=seed, grid=grid)
+        mixture, _ = best_mixture(split.train, split.validation, seed=seed, grid=FEW_COMPONENTS)
         glow, seconds = timed(GlowGaussianizer(random_state=seed).fit, split.train)
         yield {
             "set": name,

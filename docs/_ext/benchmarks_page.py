@@ -24,7 +24,7 @@ from density_records import (  # noqa: E402
     verdict,
 )
 
-from datasets import WHOLE  # noqa: E402
+from datasets import OWN, WHOLE  # noqa: E402
 from report import accelerators, budgets, continued  # noqa: E402
 from result_tables import cells  # noqa: E402
 
@@ -49,7 +49,9 @@ DENSITY_COLUMNS = {
     "difference": "ours minus it",
     "says": "says",
     "fit": "fit, s",
+    "warm": "second fit, s",
     "score": "scored, rows/s",
+    "parameters": "parameters",
     "memory": "peak MiB",
 }
 
@@ -85,9 +87,14 @@ def density_rows(results):
             yield [*said, *[""] * (len(DENSITY_COLUMNS) - len(said))]
             continue
         difference, error = mean(records, "ours_minus_peer"), mean(records, "ours_minus_peer_error")
-        numbers = {
-            key: mean(records, key) for key in ("fit_seconds", "score_rows_per_second", "peak_mib")
-        }
+        details = [record["details"] for record in records]
+        numbers = (
+            (mean(records, "fit_seconds"), ",.1f"),
+            (mean(records, "warm_fit_seconds"), ",.1f"),
+            (mean(records, "score_rows_per_second"), ",.0f"),
+            (mean(details, "n_parameters"), ",.0f"),
+            (mean(records, "peak_mib"), ",.0f"),
+        )
         yield [
             told,
             called,
@@ -95,10 +102,7 @@ def density_rows(results):
             with_error(mean(records, "nats"), mean(records, "nats_error")),
             with_error(difference, error),
             verdict(difference, error),
-            *(
-                "" if value is None else f"{value:,.{digits}f}"
-                for value, digits in zip(numbers.values(), (1, 0, 0), strict=True)
-            ),
+            *("" if value is None else format(value, form) for value, form in numbers),
         ]
 
 
@@ -224,6 +228,8 @@ def section(path, results, folder):
         title = "Held-out likelihood by number of rows"
     elif {record["set"] for record in results["records"]} <= set(WHOLE):
         title = "Held-out likelihood on all of POWER"
+    elif {record["set"] for record in results["records"]} <= OWN.keys():
+        title = "Held-out likelihood on scikit-learn's own tables"
     return title + accelerators(results), [*lines, provenance(path.name, results), ""]
 
 
