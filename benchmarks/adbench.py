@@ -3,8 +3,9 @@
 ``python benchmarks/adbench.py`` fits every detector under each protocol, keeps the records in
 ``benchmarks/results/adbench.json`` after every set, and prints one table per protocol: mean
 ROC-AUC, average precision, mean rank, a paired Wilcoxon test over sets against ours, losses
-included, and seconds; then what our defaults would have been and scored, had each set had no part
-in their choice. What the file holds is not measured again; ``--print`` only makes its tables anew.
+included, and seconds; a summary of both; then what our defaults would have been and scored, had
+each set had no part in their choice. What the file holds is not measured again; ``--print`` only
+makes its tables anew.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ from skgauss import DensityOutlierDetector, GlowGaussianizer, RBIGTransformer
 
 HERE = Path(__file__).resolve().parent
 OURS = "DensityOutlierDetector"
-LEFT_OUT = "left-out"
+BOTH, LEFT_OUT = "both", "left-out"
 #: The stated priors: share of the rows trimmed ("auto" by default), rows of a subsample (512).
 TRIMS, MAX_SAMPLES = (0.0, 0.05, 0.1, 0.2), (128, 2048)
 TITLES = {
     "unsupervised": "Unsupervised",
     "one-class": "One class",
+    BOTH: "Both protocols",
     LEFT_OUT: "Our defaults, one set left out",
 }
 RULES = {
@@ -170,10 +172,50 @@ def run(name, model, protocol, seed, args) -> dict:
 
 def tables(protocol: str, records: list[dict]) -> list[dict]:
     """One protocol's table, the best first; means over sets of the means over seeds."""
+    complete, sets = _measured(records)
+    seeds = len({r["seed"] for r in records})
+    caption = (
+        f"{sets} sets, {RULES[protocol]}. Means over the sets, of the means over {seeds} "
+        f"seeds. {READING} Seconds are those of fitting and scoring."
+    )
+    notes = _failures(records, complete) + _fewer_seeds(records, seeds)
+    return [table(caption, COLUMNS, _compared(complete), notes)]
+
+
+def both(records: dict[str, list[dict]]) -> list[dict]:
+    """The means of the two protocols, set by set: how far one default serves both."""
+    found = [_measured(of) for of in records.values()]
+    models = [m for m in found[0][0] if all(m in complete for complete, _ in found)]
+    if not models:
+        return []
+    together = {
+        m: {k: np.mean([complete[m][k] for complete, _ in found], axis=0) for k in MEASURES}
+        for m in models
+    }
+    caption = (
+        f"{found[0][1]} sets: the mean of both protocols for every set, since one default has to "
+        f"serve both. {READING}"
+    )
+    return [table(caption, COLUMNS[:-1], _compared(together))]
+
+
+READING = (
+    "The rank is among the peers and our defaults; the other rows that are ours show what one "
+    "changed parameter does. Ahead, behind and p speak of our defaults against the row, by ROC-AUC "
+    "set by set: paired Wilcoxon test, two-sided, not corrected for the number of rows."
+)
+
+
+def _measured(records):
+    """Every model's means over seeds by set, where it has all sets; and how many sets there are."""
     sets = sorted({r["set"] for r in records})
-    models = list(dict.fromkeys(r["model"] for r in records))
+    models = dict.fromkeys(r["model"] for r in records)
     by_model = {m: _by_set(records, m, sets) for m in models}
-    complete = {m: found for m, found in by_model.items() if len(found["roc_auc"]) == len(sets)}
+    return {m: f for m, f in by_model.items() if len(f["roc_auc"]) == len(sets)}, len(sets)
+
+
+def _compared(complete):
+    """Rows of a table, the best first."""
     ranked = [m for m in complete if m == OURS or not m.startswith("ours,")]
     ranks = rankdata([-complete[m]["roc_auc"] for m in ranked], axis=0).mean(axis=1)
     rank_of = dict(zip(ranked, map(float, ranks), strict=True))
@@ -187,17 +229,7 @@ def tables(protocol: str, records: list[dict]) -> list[dict]:
         }
         for model, found in complete.items()
     ]
-    rows.sort(key=lambda row: -row["roc_auc"])
-    seeds = len({r["seed"] for r in records})
-    caption = (
-        f"{len(sets)} sets, {RULES[protocol]}. Means over the sets, of the means over {seeds} "
-        "seeds. The rank is among the peers and our defaults; the other rows that are ours show "
-        "what one changed parameter does. Ahead, behind and p speak of our defaults against the "
-        "row, by ROC-AUC set by set: paired Wilcoxon test, two-sided, not corrected for the "
-        "number of rows. Seconds are those of fitting and scoring."
-    )
-    notes = _failures(records, complete) + _fewer_seeds(records, seeds)
-    return [table(caption, COLUMNS, rows, notes)]
+    return sorted(rows, key=lambda row: -row["roc_auc"])
 
 
 MEASURES = ("roc_auc", "average_precision", "seconds")
@@ -307,9 +339,11 @@ def main() -> None:
                 for protocol in args.protocols:
                     measure(name, protocol, seed, args, results, provenance)
                 print(seed, name, file=sys.stderr, flush=True)
-    if chosen := left_out({protocol: results.records(protocol) for protocol in PROTOCOLS}):
-        results.keep(LEFT_OUT, results.parts[PROTOCOLS[0]]["provenance"], chosen)
-    results.show([*args.protocols, LEFT_OUT])
+    records = {protocol: results.records(protocol) for protocol in PROTOCOLS}
+    for part, found in ((BOTH, both(records)), (LEFT_OUT, left_out(records))):
+        if found:
+            results.keep(part, results.parts[PROTOCOLS[0]]["provenance"], found)
+    results.show([*args.protocols, BOTH, LEFT_OUT])
 
 
 def measure(name, protocol, seed, args, results, provenance) -> None:
