@@ -90,7 +90,7 @@ def training_options(glow, config, one_pass, spent):
         ema_decay=glow.ema_decay,
         tol=glow.tol,
         n_iter_no_change=config.n_iter_no_change,
-        max_time=None if glow.max_time is None else max(glow.max_time - spent, 1e-3),
+        max_time=None if one_pass or glow.max_time is None else max(glow.max_time - spent, 1e-3),
         dtype=np.dtype(glow.dtype),
         constant_rate=one_pass,
         verbose=glow.verbose,

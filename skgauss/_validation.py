@@ -233,7 +233,15 @@ def _checked_weight(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
         )
     if not weight.any():
         raise ValueError("sample_weight is zero for every row: at least one must be positive.")
-    return weight * max(1.0, np.count_nonzero(weight) / weight.sum())
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not np.isfinite(total):
+        raise ValueError(f"sample_weight sums to {total}: give smaller weights.")
+    n_rows = np.count_nonzero(weight)
+    if total >= n_rows:
+        return weight
+    share = weight / weight.max()  # so that no quotient overflows
+    return share * (n_rows / share.sum())
 
 
 def validate_table(

@@ -146,8 +146,11 @@ class BaseGaussianizer(
         """Apply `function` to float64 blocks of rows, ``n_jobs`` at a time, in order."""
         starts = range(0, len(X), self._block_size * _BLOCKS_PER_TASK)
         tasks = [slice(i, min(i + starts.step, len(X))) for i in starts]
-        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
         evaluate = delayed(_evaluate)
+        try:
+            parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
+        except ValueError:  # the backend in force gives no results one by one
+            parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
         with one_blas_thread():
             results = parallel(evaluate(function, X[task], self._block_size) for task in tasks)
             for task, blocks in zip(tasks, results, strict=True):

@@ -74,7 +74,8 @@ def benjamini_hochberg(p_values: np.ndarray, alpha: float) -> np.ndarray:
     [True, False, True, True]
     """
     n = len(p_values)
-    below = np.sort(p_values) <= alpha * np.arange(1, n + 1) / n
+    # p-values are multiples of a share, as the levels are: equal ones must not differ by rounding.
+    below = np.sort(p_values) <= alpha * np.arange(1, n + 1) / n * (1 + 1e-12)
     if not below.any():
         return np.zeros(n, bool)
     return p_values <= np.sort(p_values)[np.flatnonzero(below)[-1]]

@@ -52,11 +52,25 @@ class Explanation(NamedTuple):
         return [(self.columns[j], float(self.contributions[row, j])) for j in order]
 
 
-def explained(scorer: Scorer, X: np.ndarray, reference: np.ndarray, names: list) -> Explanation:
-    """Contributions that add up to the scores, from a baseline of reference rows."""
-    exact = isinstance(scorer.ensemble, KernelEnsemble) and scorer.typical is None
-    attribute = _integrated if exact else _replaced
-    shares, baseline = attribute(scorer, X, reference)
+def typical_shares(scorer: Scorer, reference: np.ndarray) -> np.ndarray | None:
+    """Mean contributions of reference rows, where they are integrals of the density itself."""
+    if not isinstance(scorer.ensemble, KernelEnsemble) or scorer.typical is not None:
+        return None
+    return _integrated(scorer)(reference).mean(axis=0)
+
+
+def explained(
+    scorer: Scorer, X: np.ndarray, reference: np.ndarray, typical: np.ndarray | None, names: list
+) -> Explanation:
+    """Contributions that add up to the scores, from a baseline of reference rows.
+
+    `typical` is what `typical_shares` has of them.
+    """
+    if typical is None:
+        shares, baseline = _replaced(scorer, X, reference)
+    else:
+        shares = by_blocks(_integrated(scorer), X, scorer.n_jobs) - typical
+        baseline = float(typical.sum())
     return Explanation(shares, baseline, scorer(X), names)
 
 
@@ -64,17 +78,14 @@ def _attributed(levels):
     return lambda X: contributions(X, levels, _N_ORDERS, np.random.default_rng(0))
 
 
-def _integrated(scorer, X, reference):
+def _integrated(scorer):
     """The columns that are not known are integrated out of the density."""
 
     def levels(rows, order):
         rest = scorer.ensemble.along(rows, order)
         return np.vstack([np.zeros(len(rows)), rest])
 
-    attributed = _attributed(levels)
-    shares = by_blocks(attributed, X, scorer.n_jobs)
-    typical = attributed(reference).mean(axis=0)
-    return shares - typical, float(typical.sum())
+    return _attributed(levels)
 
 
 def _replaced(scorer, X, reference):

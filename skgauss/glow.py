@@ -173,8 +173,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     n_parameters_ : int
         Trained parameters.
     training_noise_ : array of shape (n_features,)
-        Standard deviation of the noise added to the training rows behind the head: 1 for a
-        constant column; for the others chosen by cross-validation, 0 for most large tables.
+        Standard deviation of the noise added to the training rows behind the head: 1 for a column
+        that is constant in 4,096 rows drawn; for the others chosen by cross-validation, 0 for most
+        large tables.
     noise_width_ : array of shape (n_features,)
         With `dequantize`, width of the uniform noise that tied columns are read with; else 0. It is
         fixed with the head.
@@ -201,7 +202,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     they are splines, and it is 0.005 at most. A column is Gaussianized, not only scaled, by the
     head; training runs in the coordinates behind it. A table of at most 512 rows is trained on in
     one batch, where a row of weight k is exactly k rows; beyond, weights are frequencies in
-    expectation.
+    expectation, and copies of rows are merged where more than a twentieth of the rows are copies,
+    unless all columns are discrete.
 
     References
     ----------

@@ -27,7 +27,7 @@ from skgauss._validation import (
 from skgauss._version import VersionedStateMixin
 from skgauss.conformal import benjamini_hochberg
 from skgauss.content import draw_rows, n_weighted, ranked_columns, row_keys
-from skgauss.explanation import Explanation, explained
+from skgauss.explanation import Explanation, explained, typical_shares
 from skgauss.kernel_ensemble import KernelEnsemble
 from skgauss.latent_ensemble import LatentEnsemble
 from skgauss.resolution import column_resolution
@@ -59,7 +59,7 @@ class DensityOutlierDetector(
     estimator : estimator or None, default=None
         Any density estimator with `score_samples` (with `transform` for
         ``criterion="latent_norm"``); None is the default density. Where columns are tied and the
-        estimator has a parameter `dequantize`, it is switched on.
+        estimator, or a step of it, has a parameter `dequantize`, it is switched on.
     contamination : float in (0, 0.5] or "auto", default="auto"
         Share of the training rows to flag. "auto" is Tukey's lower fence: scores more than 1.5
         interquartile ranges below the first quartile are flagged, quartiles of those scores that do
@@ -270,7 +270,9 @@ class DensityOutlierDetector(
             if not has_fit_parameter(self.estimator, name):
                 raise TypeError(
                     f"{name} was passed to fit, but estimator={self.estimator!r} does not take it "
-                    f"in its own fit: leave {name} out, or give an estimator that does."
+                    f"in its own fit: leave {name} out, or give an estimator that does. A step of "
+                    "a pipeline gets it by scikit-learn's metadata routing: "
+                    f"set_config(enable_metadata_routing=True), set_fit_request({name}=True)."
                 )
         return fit_params
 
@@ -299,6 +301,7 @@ class DensityOutlierDetector(
         normal = rows[scores[rows] >= self.offset_]  # one far row would be most of a mean
         normal = normal if len(normal) else rows
         self.reference_ = self._reference(X[normal], counted[normal], rng)
+        self._typical: np.ndarray | None = None
 
     def _offset(self, scores, weight):
         if self.contamination == "auto":
@@ -354,13 +357,14 @@ class DensityOutlierDetector(
         seeds = sorted(p for p in params if p.rpartition("__")[2] == "random_state")
         if n_members == 1:  # a seed that was given holds; members should differ
             seeds = [p for p in seeds if params[p] is None]
-        tied = "dequantize" in params and bool(column_resolution(X[rows]).any())
+        spreading = [p for p in params if p.rpartition("__")[2] == "dequantize"]
+        tied = bool(spreading) and bool(column_resolution(X[rows]).any())
         tasks = []
         for _ in range(n_members):
             drawn = rows if size == len(rows) else np.sort(rng.permutation(rows)[:size])
             member = clone(self.estimator)
             if tied:
-                member.set_params(dequantize=True)
+                member.set_params(**dict.fromkeys(spreading, True))
             member.set_params(**{name: int(rng.integers(2**31 - 1)) for name in seeds})
             tasks.append((member, X[drawn], taken(fit_params, drawn, len(X))))
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
@@ -525,4 +529,7 @@ class DensityOutlierDetector(
         check_is_fitted(self)
         X, _ = validate_rows(self, X, reset=False)
         names = getattr(self, "feature_names_in_", [f"column {j}" for j in range(X.shape[1])])
-        return explained(self.scorer_, np.asarray(X, np.float64), self.reference_, list(names))
+        X, reference = np.asarray(X, np.float64), self.reference_
+        if self._typical is None:  # what all explanations share is found once
+            self._typical = typical_shares(self.scorer_, reference)
+        return explained(self.scorer_, X, reference, self._typical, list(names))

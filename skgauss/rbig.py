@@ -85,7 +85,8 @@ class RBIGTransformer(BaseGaussianizer):
     Parameters
     ----------
     max_layers : int, default=500
-        Most layers, the first one included.
+        Most layers, the first one included; a mixture in the head is a layer of its own, and there
+        in any case.
     learning_rate : float, default=0.5
         Share of the way to its normal that a direction is moved in the layers beyond the first,
         in (0, 1], where `marginal` is "spline". Less needs more layers, and generalises better.

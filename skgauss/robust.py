@@ -13,18 +13,24 @@ __all__ = ["central_rows", "stiff_scores"]
 _KEPT = 0.75
 _N_STEPS = 4
 _FENCE = 4.0  # interquartile ranges
+_LEVEL = 0.02  # share of the rows that makes a value a level of its column
 
 
 def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.ndarray:
     """Which rows to learn from: all but those that a stiff, robust fit finds the strangest.
+
+    To that fit, all rows with the rarer value of a binary column can be strange. Without them the
+    column would be constant, and the value impossible rather than rare; so of a column that would
+    be, no value that more than 2 % of the rows have is dropped.
 
     Parameters
     ----------
     Y : array of shape (n_features, n_rows)
     weight : array of shape (n_rows,)
     trim : float or "auto"
-        Share of the rows to drop. "auto" drops rows whose `stiff_scores` lie more than four
-        interquartile ranges below the first quartile, so that three quarters always stay.
+        Share of the rows to drop, but for such values. "auto" drops rows whose `stiff_scores` lie
+        more than four interquartile ranges below the first quartile, so that three quarters always
+        stay.
 
     Returns
     -------
@@ -47,10 +53,22 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
     if trim == 0:
         return np.ones(len(weight), bool)
     scores = stiff_scores(Y, weight)
-    if trim != "auto":
-        return scores >= weighted_quantile(scores, weight, float(trim))
-    low, high = (weighted_quantile(scores, weight, share) for share in (0.25, 0.75))
-    return scores >= low - _FENCE * (high - low)
+    if trim == "auto":
+        low, high = (weighted_quantile(scores, weight, share) for share in (0.25, 0.75))
+        central = scores >= low - _FENCE * (high - low)
+    else:
+        central = scores >= weighted_quantile(scores, weight, float(trim))
+    return central | _lost_levels(Y, weight, central)
+
+
+def _lost_levels(Y, weight, central):
+    """Rows with a common value of a column that the central rows alone do not see vary."""
+    lost = np.zeros(len(weight), bool)
+    for j in np.flatnonzero((np.ptp(Y[:, central], axis=1) == 0) & (np.ptp(Y, axis=1) > 0)):
+        _, level = np.unique(Y[j], return_inverse=True)
+        mass = np.bincount(level, weight)
+        lost |= (mass > max(_LEVEL * weight.sum(), 2 * weight.min()))[level]
+    return lost
 
 
 def stiff_scores(Y: np.ndarray, weight: np.ndarray) -> np.ndarray:

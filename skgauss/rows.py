@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from skgauss.bijections import Chain
+from skgauss.content import row_keys
 from skgauss.head import head_forward, repays_compilation
+from skgauss.resolution import column_resolution
 from skgauss.training import N_THREADS, Rows
 
 __all__ = [
@@ -23,13 +25,16 @@ _CACHE_BYTES = 1 << 28
 _MIN_ROWS_TO_SPLIT = 100
 _MAX_HELD_OUT = 10_000
 _BLOCK = 1 << 13
+_COPIED = 0.05  # share of the rows that are copies of others, from which they are merged
 
 
 def canonical_rows(X: np.ndarray, sample_weight: np.ndarray | None):
-    """Drop rows of weight zero and, in a small table, merge equal rows and sort them.
+    """Drop rows of weight zero and merge equal rows; sort those of a small table.
 
     A table that fits one batch is trained on without any choice of rows, so that after this
-    the weight k and k copies are the same input, bit by bit.
+    the weight k and k copies are the same input, bit by bit. In a larger one copies are merged
+    where a column is continuous, and they are no accident, nor few: held out, a copy of a training
+    row would judge nothing.
 
     Parameters
     ----------
@@ -54,8 +59,17 @@ def canonical_rows(X: np.ndarray, sample_weight: np.ndarray | None):
         X, weight = X[weight > 0], weight[weight > 0]
     if len(X) <= FULL_BATCH or weight.sum() <= FULL_BATCH:
         X, index = np.unique(np.asarray(X) + 0.0, axis=0, return_inverse=True)
-        weight = np.bincount(index.ravel(), weight)
-    return X, weight
+        return X, np.bincount(index.ravel(), weight)
+    _, first, index = np.unique(row_keys(X), return_index=True, return_inverse=True)
+    if len(first) > (1 - _COPIED) * len(X) or _is_discrete(X):
+        return X, weight
+    order = np.argsort(first)
+    return X[first[order]], np.bincount(index.ravel(), weight)[order]
+
+
+def _is_discrete(X):
+    """Whether every column that varies repeats its values: then rows are equal by accident."""
+    return bool(np.all((column_resolution(X) > 0) | (np.ptp(X, axis=0) == 0)))
 
 
 def split_rows(n_rows: int, fraction: float, rng: np.random.Generator):

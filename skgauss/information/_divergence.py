@@ -88,7 +88,10 @@ def entropy(
     as much. What remains is what the estimator does not represent, which makes the entropy too
     large: sharp edges above all.
 
-    Columns whose values repeat have no differential entropy: the estimate falls as n grows.
+    Columns whose values repeat have no differential entropy, and what is returned means little:
+    equal rows are held out together, so that a value that few rows differ from is judged by fits
+    that have not seen it. Add noise of one step first, or take `total_correlation` and the mutual
+    information, which do so themselves.
 
     References
     ----------
@@ -293,8 +296,14 @@ def kl_divergence(
     True
     """
     options = Options(estimator, cv, n_jobs, random_state)
+    names, names_Y = (getattr(table, "columns", None) for table in (X, Y))
     X, weight = _table(X, "X", sample_weight)
     Y, weight_Y = _table(Y, "Y", sample_weight_Y)
+    if names is not None and names_Y is not None and list(names) != list(names_Y):
+        raise ValueError(
+            f"X has the columns {list(names)} and Y {list(names_Y)}: both need the same ones, in "
+            "the same order."
+        )
     if X.shape[1] != Y.shape[1]:
         raise ValueError(f"X has {X.shape[1]} columns and Y {Y.shape[1]}: both need the same ones.")
     moves = varying(X) & varying(Y)
