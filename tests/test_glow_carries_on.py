@@ -218,3 +218,8 @@ def test_partial_fit_after_fit_carries_on():
     assert model.n_iter_ == n_iter + 1
     with pytest.raises(ValueError, match="2 features"):
         model.partial_fit(X[:, :2])
+
+
+def test_a_pass_over_the_rows_given_is_a_whole_one():
+    X = np.random.default_rng(0).normal(size=(2000, 2))
+    assert glow(max_time=1e-3, batch_size=64).partial_fit(X).stopped_by_ != "max_time"

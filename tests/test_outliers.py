@@ -189,6 +189,10 @@ def test_p_values_need_calibration_and_enough_rows():
         detector(calibration=0.3).fit(correlated()).predict_fdr(correlated(), alpha=2)
 
 
+def test_benjamini_hochberg_takes_a_p_value_at_its_level():
+    assert benjamini_hochberg(np.array([0.1, 0.9, 0.9]), 0.3).tolist() == [True, False, False]
+
+
 def test_benjamini_hochberg_is_the_largest_number_that_the_level_allows():
     rng = np.random.default_rng(0)
     p = np.concatenate([rng.uniform(size=50), 0.01 * rng.uniform(size=10)])
@@ -365,6 +369,49 @@ def test_atoms_are_spread_in_any_unit(unit):
     X[rng.uniform(size=300) < 0.4, 0] = 0
     scores = [detector().fit(T).score_samples(T) for T in (X, X * [unit, 1])]
     np.testing.assert_allclose(scores[1] + np.log(unit), scores[0], rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2])
+def test_the_rarer_value_of_a_binary_column_is_rare_and_no_more(share):
+    rng = np.random.default_rng(0)
+    rare = rng.uniform(size=2000) < share
+    model = detector().fit(np.column_stack([rng.normal(size=(2000, 4)), rare]))
+    others = rng.normal(size=(2000, 4))
+    without, with_it = (
+        model.score_samples(np.column_stack([others, np.full(2000, value)])) for value in (0, 1)
+    )
+    assert -np.log(share) / 2 < np.mean(without - with_it) < -3 * np.log(share)
+    assert np.mean(model.predict(np.column_stack([others, np.ones(2000)])) == -1) < 0.3
+
+
+def test_scores_of_zero_density_do_not_move_the_fence():
+    X = np.vstack([correlated(300, 2), np.random.default_rng(0).uniform(-100, 100, size=(200, 2))])
+    kernel = KernelDensity(kernel="tophat", bandwidth=1.0)
+    model = detector(estimator=kernel, n_estimators=5, max_samples=200).fit(X)
+    assert np.mean(model.score_samples(X) == -1e100) > 0.25
+    assert model.offset_ > -1e80
+
+
+def test_what_all_explanations_share_is_found_once():
+    X = correlated(300, 3)
+    model = detector().fit(X)
+    first = model.explain(X[:5])
+    again = pickle.loads(pickle.dumps(model)).explain(X[:5])
+    np.testing.assert_array_equal(first.contributions, again.contributions)
+    model.fit(X + 100)
+    expected = detector().fit(X + 100).explain(X[:5] + 100)
+    found = model.explain(X[:5] + 100)
+    np.testing.assert_array_equal(found.contributions, expected.contributions)
+
+
+def test_a_step_of_a_pipeline_spreads_ties():
+    X = np.column_stack([np.random.default_rng(0).integers(0, 9, 300), correlated(300, 1)])
+    model = detector(estimator=make_pipeline(StandardScaler(), RBIGTransformer(max_layers=2)))
+    (member,) = model.fit(X).scorer_.ensemble.estimators
+    assert member[-1].dequantize
+
+
+# Equal rows, weights
 
 
 # Equal rows, weights

@@ -46,6 +46,15 @@ def test_large_table_keeps_its_rows_in_order():
     assert canonical_rows(X, None)[0] is X
 
 
+def test_copies_in_a_large_table_are_weights():
+    copies = np.repeat(X, 2, axis=0)
+    merged, weight = canonical_rows(copies, None)
+    np.testing.assert_array_equal(merged, X)
+    assert set(weight) == {2.0}
+    discrete = np.random.default_rng(0).integers(0, 9, size=(3000, 2))
+    assert canonical_rows(discrete, None)[0] is discrete  # equal by accident
+
+
 @pytest.mark.parametrize("kind", ["affine", "spline"])
 def test_head_in_numpy_is_the_layer(kind):
     head = fit_head(kind, X, ONES)

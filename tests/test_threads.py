@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
 import pytest
 from joblib import cpu_count, parallel_config
 
+from skgauss import RBIGTransformer
 from skgauss._threads import Threads
 
 
@@ -45,3 +47,11 @@ def test_threads_end_with_their_object():
     for thread in its_own:
         thread.join(timeout=5)
     assert not any(thread.is_alive() for thread in its_own)
+
+
+def test_processes_score_too():
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    model = RBIGTransformer(max_layers=2, random_state=0).fit(X)
+    expected = model.score_samples(X)
+    with parallel_config(backend="multiprocessing"):
+        np.testing.assert_array_equal(model.score_samples(X), expected)
