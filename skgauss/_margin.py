@@ -14,6 +14,7 @@ from skgauss.spline import tailed_forward
 __all__ = ["Margin", "central_columns", "smooth_margin"]
 
 _FARTHEST = 1e100  # standardised values: beyond, all are as far
+_STILL = 1e-6  # of its value: standard deviation of a constant column
 _ATOM = 0.02  # share of the rows that makes a repeated value an atom
 _ATOM_WIDTH = 0.1  # standard deviations that an atom in a continuous column is spread over
 _ATOM_PIECES = 64
@@ -21,7 +22,7 @@ _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # whose multiples fill an interval evenl
 
 
 class Margin(NamedTuple):
-    """Spline maps of all columns, each standardised first."""
+    """Spline maps of all columns, each standardised first; a constant one by next to nothing."""
 
     loc: np.ndarray
     scale: np.ndarray
@@ -32,7 +33,8 @@ class Margin(NamedTuple):
         """Fit the map of every column (a row of `Y`)."""
         marginal = SplineMarginal(n_knots=n_knots, random_state=0)
         marginal._fit_columns(Y, weight)
-        return cls(marginal.loc_, marginal.scale_, marginal.spline_)
+        unit = np.where(np.ptp(Y, axis=1) == 0, _STILL, 1.0)
+        return cls(marginal.loc_, unit * marginal.scale_, marginal.spline_)
 
     def scaled(self, X):
         """Rows, standardised by median and interquartile range, as far as squares are finite."""

@@ -62,12 +62,13 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
 
 
 def _lost_levels(Y, weight, central):
-    """Rows with a common value of a column that the central rows alone do not see vary."""
+    """Rows with another common value of a column that is constant in the central rows alone."""
     lost = np.zeros(len(weight), bool)
     for j in np.flatnonzero((np.ptp(Y[:, central], axis=1) == 0) & (np.ptp(Y, axis=1) > 0)):
         _, level = np.unique(Y[j], return_inverse=True)
         mass = np.bincount(level, weight)
-        lost |= (mass > max(_LEVEL * weight.sum(), 2 * weight.min()))[level]
+        common = mass > max(_LEVEL * weight.sum(), 2 * weight.min())
+        lost |= common[level] & (Y[j] != Y[j, central][0])
     return lost
 
 

@@ -411,6 +411,17 @@ def test_a_step_of_a_pipeline_spreads_ties():
     assert member[-1].dequantize
 
 
+@pytest.mark.parametrize("constant", [0.0, -5.0, 2020.0])
+def test_a_row_that_differs_in_a_constant_column_is_strange(constant):
+    X = np.column_stack([correlated(300, 2), np.full(300, constant)])
+    model = detector().fit(X)
+    new = X[:5] + np.array([0, 0, 0.01])
+    assert (model.predict(new) == -1).all()
+    assert [reasons[0][0] for reasons in map(model.explain(new).reasons, range(5))] == [
+        "column 2"
+    ] * 5
+
+
 # Equal rows, weights
 
 
