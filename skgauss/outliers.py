@@ -121,8 +121,10 @@ class DensityOutlierDetector(
     Tied, discrete and one-hot columns are smoothed at their own resolution: a spline has no knots
     closer than the values of its column, 0.05 standard deviations are added to every distance
     between neighbours, and a value that more than 2 % of the rows share in a continuous column is
-    spread over a tenth of a standard deviation. Constant columns say nothing until a row differs.
-    Beyond 1e100 times a column's scale, all rows are equally far.
+    spread over a tenth of a standard deviation. A value of more than 2 % of the rows is never
+    trimmed away whole if its column would then be constant: it is rare, not impossible. Constant
+    columns say nothing until a row differs, by a millionth of the value or more. Beyond 1e100 times
+    a column's scale, all rows are equally far.
 
     The parameter is called `criterion`, not ``score``: an attribute of that name would make
     pipelines and searches take it for scikit-learn's method.
