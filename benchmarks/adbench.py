@@ -217,8 +217,10 @@ def _measured(records):
 def _compared(complete):
     """Rows of a table, the best first."""
     ranked = [m for m in complete if m == OURS or not m.startswith("ours,")]
-    ranks = rankdata([-complete[m]["roc_auc"] for m in ranked], axis=0).mean(axis=1)
-    rank_of = dict(zip(ranked, map(float, ranks), strict=True))
+    rank_of = {}
+    if ranked:
+        ranks = rankdata([-complete[m]["roc_auc"] for m in ranked], axis=0).mean(axis=1)
+        rank_of = dict(zip(ranked, map(float, ranks), strict=True))
     reference = complete[OURS]["roc_auc"] if OURS in complete else None
     rows = [
         {
