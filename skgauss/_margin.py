@@ -11,11 +11,11 @@ from skgauss.marginals import SplineMarginal
 from skgauss.resolution import column_resolution
 from skgauss.spline import tailed_forward
 
-__all__ = ["Margin", "central_columns", "smooth_margin"]
+__all__ = ["Margin", "central_columns", "common_values", "smooth_margin"]
 
 _FARTHEST = 1e100  # standardised values: beyond, all are as far
 _STILL = 1e-6  # of its value: standard deviation of a constant column
-_ATOM = 0.02  # share of the rows that makes a repeated value an atom
+_ATOM = 0.02  # share of the rows that makes a repeated value a common one
 _ATOM_WIDTH = 0.1  # standard deviations that an atom in a continuous column is spread over
 _ATOM_PIECES = 64
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # whose multiples fill an interval evenly
@@ -105,6 +105,11 @@ def _spread_atoms(Y, weight):
 
 def _atoms(column, weight, total):
     """Values that many rows share, in a column that has others."""
+    common = common_values(column, weight, total)
+    return common if len(np.unique(column)) > 2 else common[:0]
+
+
+def common_values(column, weight, total):
+    """Values that more than 2 % of all rows share."""
     values, index = np.unique(column, return_inverse=True)
-    heavy = np.bincount(index, weight) > max(_ATOM * total, 2 * weight.min())
-    return values[heavy] if len(values) > 2 else values[:0]
+    return values[np.bincount(index, weight) > max(_ATOM * total, 2 * weight.min())]

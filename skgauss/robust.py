@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skgauss._margin import Margin
+from skgauss._margin import Margin, common_values
 from skgauss._scoring import weighted_quantile
 from skgauss.moments import Moments
 
@@ -13,7 +13,6 @@ __all__ = ["central_rows", "stiff_scores"]
 _KEPT = 0.75
 _N_STEPS = 4
 _FENCE = 4.0  # interquartile ranges
-_LEVEL = 0.02  # share of the rows that makes a value a level of its column
 
 
 def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.ndarray:
@@ -65,10 +64,8 @@ def _lost_levels(Y, weight, central):
     """Rows with another common value of a column that is constant in the central rows alone."""
     lost = np.zeros(len(weight), bool)
     for j in np.flatnonzero((np.ptp(Y[:, central], axis=1) == 0) & (np.ptp(Y, axis=1) > 0)):
-        _, level = np.unique(Y[j], return_inverse=True)
-        mass = np.bincount(level, weight)
-        common = mass > max(_LEVEL * weight.sum(), 2 * weight.min())
-        lost |= common[level] & (Y[j] != Y[j, central][0])
+        common = common_values(Y[j], weight, weight.sum())
+        lost |= np.isin(Y[j], common) & (Y[j] != Y[j, central][0])
     return lost
 
 
