@@ -31,6 +31,7 @@ from worker import MODELS, WITHIN_BUDGET
 HERE = Path(__file__).resolve().parent
 #: Those for hours, for an accelerator, and what another benchmark compares.
 LEFT_OUT = ("nflows_rqnsf_c_paper", "skgauss_long", "skgauss_accelerated")
+LEFT_OUT += ("flowjax_accelerated", "zuko_nsf_accelerated", "nflows_rqnsf_c_accelerated")
 LEFT_OUT += ("rbig", "rbig_mixture", "rbig_auto")
 DEFAULT_MODELS = tuple(name for name in MODELS if name not in LEFT_OUT)
 

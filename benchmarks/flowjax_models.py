@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import equinox as eqx
 import jax
@@ -61,6 +61,12 @@ def fit_tuned(train, validation, *, seed, budget):
     return fit_flow(coupling_flow, train, TUNED, seed=seed, budget=budget)
 
 
+def fit_accelerated(train, validation, *, seed, budget):
+    """The stronger recipe in batches that keep an accelerator busy; ours takes as many."""
+    recipe = replace(TUNED, batch_size=4096)
+    return fit_flow(coupling_flow, train, recipe, seed=seed, budget=budget)
+
+
 def fit_autoregressive(train, validation, *, seed, budget):
     """The masked autoregressive flow by the stronger recipe, rational-quadratic splines too."""
     return fit_flow(masked_autoregressive_flow, train, TUNED, seed=seed, budget=budget)
@@ -80,6 +86,7 @@ def fit_flow(build, train, recipe: Recipe, *, seed: int, budget: float):
         "stopped_by": training.stopped_by,
         "best_validation_score": -training.best_loss,
         "n_parameters": count_parameters(training.params),
+        "platform": jax.default_backend(),
     }
     return blockwise_log_density(training.best_flow()), details
 

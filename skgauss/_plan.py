@@ -7,6 +7,7 @@ import math
 from numbers import Integral
 from typing import Any
 
+import jax
 import numpy as np
 
 from skgauss.ladder import Configuration, configuration
@@ -51,6 +52,7 @@ def configured(glow, table, behind_mixture):
         float(table.weight.sum()),
         behind_mixture=behind_mixture,
         timed=glow.max_time is not None,
+        accelerated=jax.default_backend() != "cpu",
     )
     parameters = {f.name: getattr(glow, f.name) for f in dataclasses.fields(Configuration)}
     given = {k: v for k, v in parameters.items() if not (isinstance(v, str) and v == "auto")}

@@ -44,10 +44,11 @@ LADDER = (
 
 
 _RATE_OF_SPLINES = 5e-3  # at most, where they have all to learn
+_ACCELERATED_BATCH = 4096  # rows that keep an accelerator busy
 
 
 def configuration(
-    n_rows: float, *, behind_mixture: bool = False, timed: bool = False
+    n_rows: float, *, behind_mixture: bool = False, timed: bool = False, accelerated: bool = False
 ) -> Configuration:
     """Return the configuration for a table of `n_rows` rows (the sum of their weights).
 
@@ -60,6 +61,8 @@ def configuration(
     timed : bool, default=False
         Whether the user said how long training should take. On the last rung, where rows are
         too many to be overfitted soon, time alone then ends it.
+    accelerated : bool, default=False
+        Whether an accelerator trains. On the last rung its batches are then larger.
 
     Returns
     -------
@@ -76,8 +79,9 @@ def configuration(
     if not behind_mixture:
         rate = min(_RATE_OF_SPLINES, rung.learning_rate_init)
         changes = {"coupling": "spline", "learning_rate_init": rate}
-    if timed and rung is LADDER[-1][1]:
-        changes |= {"max_iter": math.inf, "n_iter_no_change": math.inf}
+    if rung is LADDER[-1][1]:
+        changes |= {"max_iter": math.inf, "n_iter_no_change": math.inf} if timed else {}
+        changes |= {"batch_size": _ACCELERATED_BATCH} if accelerated else {}
     return dataclasses.replace(rung, **changes)
 
 

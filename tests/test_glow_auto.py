@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -93,6 +94,21 @@ def test_on_large_tables_time_alone_ends_a_training_that_was_given_time(monkeypa
         model.set_params(max_time=2.0).fit(small_table(150)).n_iter_ > configuration(150).max_iter
     )
     assert len(model.set_params(max_iter=3).fit(small_table(150)).loss_curve_) == 3
+
+
+def test_an_accelerator_takes_large_batches_of_large_tables(monkeypatch):
+    assert configuration(1e6, accelerated=True).batch_size > configuration(1e6).batch_size
+    assert configuration(1e5, accelerated=True) == configuration(1e5)
+    taken = []
+    monkeypatch.setattr(jax, "default_backend", lambda: "accelerator")
+    monkeypatch.setattr(
+        skgauss._plan,
+        "configuration",
+        lambda *_, accelerated, **__: taken.append(accelerated) or configuration(150),
+    )
+    table = SimpleNamespace(X=np.empty((150, 3)), weight=np.ones(150))
+    skgauss._plan.configured(GlowGaussianizer(), table, behind_mixture=False)
+    assert taken == [True]
 
 
 def test_auto_counts_weights_as_rows():
