@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skgauss._scoring import weighted_quantile
 from skgauss.marginals import SplineMarginal
 from skgauss.resolution import column_resolution
 from skgauss.spline import tailed_forward
 
-__all__ = ["Margin", "central_columns", "common_values", "smooth_margin"]
+__all__ = ["Margin", "Units", "central_columns", "common_values", "lost_columns", "smooth_margin"]
 
 _FARTHEST = 1e100  # standardised values: beyond, all are as far
 _STILL = 1e-6  # of its value: standard deviation of a constant column
@@ -21,11 +22,36 @@ _ATOM_PIECES = 64
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # whose multiples fill an interval evenly
 
 
-class Margin(NamedTuple):
-    """Spline maps of all columns, each standardised first; a constant one by next to nothing."""
+class Units(NamedTuple):
+    """Where every column is measured from, and in what."""
 
     loc: np.ndarray
     scale: np.ndarray
+
+    def of(self, X):
+        """Rows in these units, as far as squares are finite."""
+        with np.errstate(over="ignore"):  # then it is infinitely far, and clipped
+            return np.clip((X - self.loc) / self.scale, -_FARTHEST, _FARTHEST)
+
+    def beside_atoms(self, Y, weight):
+        """Units of what lies beside a value that most rows share: its median distance from it.
+
+        Quartiles tell nothing of amounts that most rows have none of, nor of a flag that few have.
+        """
+        scale = self.scale.copy()
+        for j, column in enumerate(Y):
+            atom = weighted_quantile(column, weight, 0.5)
+            apart = column != atom
+            if apart.any() and weight[apart].sum() < weight.sum() / 2:
+                distance = weighted_quantile(np.abs(column - atom)[apart], weight[apart], 0.5)
+                scale[j] = max(scale[j], distance)
+        return Units(self.loc, scale)
+
+
+class Margin(NamedTuple):
+    """Spline maps of all columns, each standardised first; a constant one by next to nothing."""
+
+    units: Units  # median and interquartile range
     spline: Any
 
     @classmethod
@@ -34,17 +60,12 @@ class Margin(NamedTuple):
         marginal = SplineMarginal(n_knots=n_knots, random_state=0)
         marginal._fit_columns(Y, weight)
         unit = np.where(np.ptp(Y, axis=1) == 0, _STILL, 1.0)
-        return cls(marginal.loc_, unit * marginal.scale_, marginal.spline_)
-
-    def scaled(self, X):
-        """Rows, standardised by median and interquartile range, as far as squares are finite."""
-        with np.errstate(over="ignore"):  # then it is infinitely far, and clipped
-            return np.clip((X - self.loc) / self.scale, -_FARTHEST, _FARTHEST)
+        return cls(Units(marginal.loc_, unit * marginal.scale_), marginal.spline_)
 
     def forward(self, X):
         """Latents and log-slopes of rows, of shape (n_rows, n_features)."""
-        z, log_slope = tailed_forward(self.spline, self.scaled(X).T)
-        return z.T, log_slope.T - np.log(self.scale)
+        z, log_slope = tailed_forward(self.spline, self.units.of(X).T)
+        return z.T, log_slope.T - np.log(self.units.scale)
 
     def log_density(self, X):
         """Log-density of every value, but for the constant of a normal."""
@@ -52,16 +73,30 @@ class Margin(NamedTuple):
         return log_slope - 0.5 * z**2
 
 
-def central_columns(Y, weight, central):
-    """The central rows' columns; one that is constant there alone is spread like an atom.
+def lost_columns(Y, weight, central):
+    """Columns that are constant in the central rows alone, though more than 2 % of all differ."""
+    still = np.flatnonzero((np.ptp(Y[:, central], axis=1) == 0) & (np.ptp(Y, axis=1) > 0))
+    apart = [weight[Y[j] != Y[j, central][0]].sum() for j in still]
+    return still[np.array(apart) > _ATOM * weight.sum()]
 
-    Its other values all lie in rows left out, and are strange; how far from the constant they are
-    is told in standard deviations of all rows.
+
+def central_columns(Y, weight, central):
+    """The central rows' columns; what is constant in them alone is spread like an atom.
+
+    Of a lost column they are given all rows' distribution: that most rows pay nothing does not make
+    a payment strange. The other values of one that is not lost are strange; how far from the
+    constant they are is told in standard deviations of all rows.
     """
-    kept = Y[:, central]
+    kept, lost = Y[:, central], lost_columns(Y, weight, central)
     for j in np.flatnonzero((np.ptp(kept, axis=1) == 0) & (np.ptp(Y, axis=1) > 0)):
-        width = _ATOM_WIDTH * _deviation(Y[j], weight)
-        kept[j] += width * _evenly(kept.shape[1])
+        atom = kept[j, 0]
+        if j in lost:
+            order = np.argsort(Y[j], kind="stable")
+            upto = np.cumsum(weight[order])
+            ranks = (0.5 + _evenly(kept.shape[1])) * upto[-1]
+            kept[j] = Y[j, order[np.searchsorted(upto, ranks)]]
+        same = np.flatnonzero(kept[j] == atom)
+        kept[j, same] += _ATOM_WIDTH * _deviation(Y[j], weight) * _evenly(len(same))
     return kept
 
 

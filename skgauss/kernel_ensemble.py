@@ -14,7 +14,8 @@ rows of these latents. A cluster of anomalies thins out in a small subsample, th
 The second is the mean of the logarithms of other such kernel densities, of subsamples half as
 large, where the columns are divided by their scale and no more: there what is far is far. One of
 them is of central rows alone. It finds what it has not seen so strange that its single vote tells
-a cluster of anomalies, and the tail of a normal column loses little by one vote in ten.
+a cluster of anomalies, and the tail of a normal column loses little by one vote in ten. Of a column
+that is constant in these rows, though not in others, it has seen nothing: it borrows its values.
 
 Every kernel has a width of its own, the geometric mean of the distance to its nearest neighbour and
 the median of these; its square is multiplied by ``1 + 500 / n`` in a table of n rows. Few rows are
@@ -40,7 +41,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from skgauss._margin import central_columns, smooth_margin
+from skgauss._margin import central_columns, lost_columns, smooth_margin
 from skgauss.content import draw_rows, n_weighted, row_keys
 from skgauss.robust import central_rows
 
@@ -179,7 +180,7 @@ class KernelEnsemble:
     members : list of KernelMember
         Of the latents.
     scaled_members : list of KernelMember
-        Of the columns, scaled.
+        Of the columns in their `units`.
 
     Examples
     --------
@@ -202,23 +203,30 @@ class KernelEnsemble:
         self.fine, self.stiff = (smooth_margin(*kept, k) for k in ("auto", _COARSE_KNOTS))
         stiffness = 1.0 if trim == 0 else 1 + _STIFF_ROWS / n_weighted(weight)
 
-        def member(weight, size, coordinates, widest=math.inf):
+        def member(weight, size, coordinates, widest=math.inf, lost=()):
             most = max(1, math.ceil(_SHARE * n_weighted(weight)))
             counts = draw_rows(weight, min(size, most), rng)
             rows = np.flatnonzero(counts)
             X = np.ascontiguousarray(Y[:, rows].T)
-            return KernelMember.of(coordinates(X), counts[rows], row_keys(X), stiffness, widest)
+            keys = row_keys(X)
+            if len(lost):
+                lenders = rng.choice(len(few), len(X), p=few / few.sum())
+                X[:, lost] = Y_few[np.ix_(lost, lenders)].T
+            return KernelMember.of(coordinates(X), counts[rows], keys, stiffness, widest)
 
         def latents(X):
             return self.coarse.forward(X)[0]
 
         self.members = [member(weight, max_samples, latents, _WIDEST) for _ in range(n_members)]
-        weights = [weight] * n_members
+        self.units, size = self.coarse.units.beside_atoms(Y_few, few), max(1, max_samples // 2)
+        drawn_from: list[tuple] = [(weight, ())] * n_members
         if n_members > 1:
-            weights[0] = np.zeros(len(weight))
-            weights[0][: len(few)] = np.where(central, few, 0)
-        size = max(1, max_samples // 2)
-        self.scaled_members = [member(w, size, self.coarse.scaled) for w in weights]
+            alone = np.zeros(len(weight))
+            alone[: len(few)] = np.where(central, few, 0)
+            drawn_from[0] = alone, lost_columns(Y_few, few, central)
+        self.scaled_members = [
+            member(weight, size, self.units.of, lost=lost) for weight, lost in drawn_from
+        ]
 
     def _margins(self, X):
         """Coarse latents, and of every column what it adds besides its dependence."""
@@ -247,7 +255,7 @@ class KernelEnsemble:
                 total += member.log_density(member.exponents(z), n_features, member.own(keys))
             return total / len(members)
 
-        scaled = mean(self.scaled_members, self.coarse.scaled(X)) - np.log(self.coarse.scale).sum()
+        scaled = mean(self.scaled_members, self.units.of(X)) - np.log(self.units.scale).sum()
         return (margins.sum(axis=1) + mean(self.members, z) + scaled) / 2
 
     def along(self, X: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -277,6 +285,6 @@ class KernelEnsemble:
             return levels / len(members)
 
         of_margins = np.cumsum(margins[:, order], axis=1).T
-        of_scales = np.cumsum(np.log(self.coarse.scale[order]))[:, None]
-        scaled = mean(self.scaled_members, self.coarse.scaled(X)) - of_scales
+        of_scales = np.cumsum(np.log(self.units.scale[order]))[:, None]
+        scaled = mean(self.scaled_members, self.units.of(X)) - of_scales
         return (of_margins + mean(self.members, z) + scaled) / 2

@@ -11,6 +11,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KernelDensity
 
+from skgauss._margin import Margin, central_columns, lost_columns
 from skgauss.content import ranked_columns, row_keys
 from skgauss.kernel_ensemble import KernelEnsemble
 from skgauss.robust import central_rows
@@ -41,8 +42,8 @@ def reference_log_density(ensemble, X):
     z, _ = ensemble.coarse.forward(X)
     normal = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
     first = (margins - normal).sum(axis=1) + reference_kernels(ensemble.members, z, X)
-    scale = ensemble.coarse.scale
-    scaled = reference_kernels(ensemble.scaled_members, (X - ensemble.coarse.loc) / scale, X)
+    loc, scale = ensemble.units
+    scaled = reference_kernels(ensemble.scaled_members, (X - loc) / scale, X)
     return (first + scaled - np.log(scale).sum()) / 2
 
 
@@ -135,6 +136,48 @@ def test_the_robust_fit_drops_what_lies_far_out_and_no_more_than_a_quarter():
     assert rare[:, central].any(axis=1).all()  # no level is lost
     assert np.sum(central_rows(Y, np.ones(1000), 0.1)) == pytest.approx(900, abs=1)
     assert central_rows(Y, np.ones(1000), 0).all()
+
+
+@pytest.mark.parametrize("share", [0.03, 0.15, 0.3])
+def test_amounts_that_few_rows_have_do_not_hide_what_is_strange(share):
+    found = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(2000, 3))
+        X[:, 2] = (rng.uniform(size=2000) < share) * rng.lognormal(3, 1, size=2000)
+        X[:20, 0] += 6
+        scores = detector().fit(X).score_samples(X)
+        found.append(roc_auc_score(np.arange(2000) < 20, -scores))
+        paid = scores[20:][X[20:, 2] > 0]
+        assert np.median(paid) > scores[20:].max() - 20
+    assert np.mean(found) > 0.97
+
+
+def test_most_rows_sharing_a_value_give_the_others_their_own_unit():
+    rng = np.random.default_rng(0)
+    flag, amount = rng.uniform(size=(2, 1000)) < [[0.05], [0.3]]
+    amount = amount * rng.lognormal(3, 1, size=1000)
+    Y, weight = np.array([rng.normal(size=1000), flag, amount]), np.ones(1000)
+    margin = Margin.fit(Y, weight)
+    units = margin.units.beside_atoms(Y, weight)
+    assert units.scale[0] == margin.units.scale[0]
+    assert units.scale[1] == 1
+    assert units.scale[2] == pytest.approx(np.median(amount[amount > 0]))
+
+
+def test_a_lost_column_is_learned_from_all_rows():
+    rng = np.random.default_rng(0)
+    paying = np.arange(1000) < 100
+    Y, weight = rng.normal(size=(3, 1000)), rng.integers(1, 4, 1000).astype(float)
+    Y[1] = np.where(paying, rng.lognormal(size=1000), 0)
+    Y[2] = np.where(np.arange(1000) < 10, 1.0, 0)
+    assert lost_columns(Y, weight, ~paying).tolist() == [1]
+    kept = central_columns(Y, weight, ~paying)
+    share = weight[paying].sum() / weight.sum()
+    spread = 0.05 * np.sqrt(np.cov(Y[1], aweights=weight))
+    assert np.mean(kept[1] > spread) == pytest.approx(share, abs=0.02)
+    np.testing.assert_array_equal(kept[0], Y[0, ~paying])
+    assert np.ptp(kept[2]) < 0.1
 
 
 def test_anomalies_among_the_training_rows_cost_less_than_they_cost_isolation_forest():
