@@ -81,14 +81,19 @@ def lost_columns(Y, weight, central):
 
 
 def central_columns(Y, weight, central):
-    """The central rows' columns; what is constant in them alone is spread like an atom.
+    """The central rows' columns and weights; what is constant in them alone is spread like an atom.
 
     Of a lost column they are given all rows' distribution: that most rows pay nothing does not make
     a payment strange. The other values of one that is not lost are strange; how far from the
     constant they are is told in standard deviations of all rows.
     """
-    kept, lost = Y[:, central], lost_columns(Y, weight, central)
-    for j in np.flatnonzero((np.ptp(kept, axis=1) == 0) & (np.ptp(Y, axis=1) > 0)):
+    kept, shares = Y[:, central], weight[central]
+    still = np.flatnonzero((np.ptp(kept, axis=1) == 0) & (np.ptp(Y, axis=1) > 0))
+    if not still.size:
+        return kept, shares
+    kept, shares = _in_pieces(kept, shares)
+    lost = lost_columns(Y, weight, central)
+    for j in still:
         atom = kept[j, 0]
         if j in lost:
             order = np.argsort(Y[j], kind="stable")
@@ -97,7 +102,7 @@ def central_columns(Y, weight, central):
             kept[j] = Y[j, order[np.searchsorted(upto, ranks)]]
         same = np.flatnonzero(kept[j] == atom)
         kept[j, same] += _ATOM_WIDTH * _deviation(Y[j], weight) * _evenly(len(same))
-    return kept
+    return kept, shares
 
 
 def _deviation(column, weight):
@@ -117,6 +122,12 @@ def smooth_margin(Y, weight, n_knots):
     return Margin.fit(Y, weight, n_knots)
 
 
+def _in_pieces(Y, weight):
+    """Rows, those split that weigh much: every value that many share is then many rows."""
+    n_pieces = np.maximum(np.ceil(weight * (_ATOM_PIECES / weight.sum())), 1).astype(int)
+    return np.repeat(Y, n_pieces, axis=1), np.repeat(weight / n_pieces, n_pieces)
+
+
 def _spread_atoms(Y, weight):
     """Columns in which no value that repeats within a continuous column is a spike.
 
@@ -125,11 +136,10 @@ def _spread_atoms(Y, weight):
     splines have no knots closer than the values.
     """
     total = weight.sum()
-    candidates = [j for j, step in enumerate(column_resolution(Y.T)) if not step]
+    candidates = [j for j, step in enumerate(column_resolution(Y.T, weight)) if not step]
     if not any(_atoms(Y[j], weight, total).size for j in candidates):
         return Y, weight
-    n_pieces = np.maximum(np.ceil(weight * (_ATOM_PIECES / total)), 1).astype(int)
-    Y, weight = np.repeat(Y, n_pieces, axis=1), np.repeat(weight / n_pieces, n_pieces)
+    Y, weight = _in_pieces(Y, weight)
     for j in candidates:
         width = _ATOM_WIDTH * _deviation(Y[j], weight)
         for value in _atoms(Y[j], weight, total):
@@ -145,6 +155,7 @@ def _atoms(column, weight, total):
 
 
 def common_values(column, weight, total):
-    """Values that more than 2 % of all rows share."""
+    """Values that more than 2 % of all rows share, and more than two of them."""
     values, index = np.unique(column, return_inverse=True)
-    return values[np.bincount(index, weight) > max(_ATOM * total, 2 * weight.min())]
+    one = min(1.0, weight.min())  # a weight of 80 is 80 rows, even if it is the least
+    return values[np.bincount(index, weight) > max(_ATOM * total, 2 * one)]

@@ -342,7 +342,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             rng = np.random.default_rng([int(rng.integers(2**63)), self.n_iter_])
         else:
             names = [column_label(self, j) for j in range(X.shape[1])]
-            self.noise_width_ = noise_width(X, names, dequantize=self.dequantize)
+            self.noise_width_ = noise_width(X, names, dequantize=self.dequantize, weight=weight)
         table = Table(X, weight, self.noise_width_, rng, np.dtype(self.dtype))
         kind = head_kind(self, table, len(train))
         only_head = not (carry_on or one_pass) and leaves_steps_alone(self, kind)

@@ -17,10 +17,11 @@ them is of central rows alone. It finds what it has not seen so strange that its
 a cluster of anomalies, and the tail of a normal column loses little by one vote in ten. Of a column
 that is constant in these rows, though not in others, it has seen nothing: it borrows its values.
 
-Every kernel has a width of its own, the geometric mean of the distance to its nearest neighbour and
-the median of these; its square is multiplied by ``1 + 500 / n`` in a table of n rows. Few rows are
-thus fitted stiffly: they cannot tell a small mode from a few anomalies. Among the latents, whose
-own variance is one, it is made three at most: the wider the kernels, the less far out a row is.
+Every kernel has a width of its own, the geometric mean of the distance to the nearest row that is
+not its copy and the median of these; its square is multiplied by ``1 + 500 / n`` in a table of n
+rows. Few rows are thus fitted stiffly: they cannot tell a small mode from a few anomalies. Among
+the latents, whose own variance is one, it is made three at most: the wider the kernels, the less
+far out a row is.
 Where no row is trimmed, all are said to be normal, and the kernels are as narrow as they come.
 
 Removing columns from a kernel density of products is exact, so that of any subset of columns the
@@ -49,7 +50,7 @@ __all__ = ["KernelEnsemble", "KernelMember"]
 
 _COARSE_KNOTS = 4
 _MARGIN_ROWS = 10_000  # that the margins are fitted to
-_FLOOR = 0.05  # standard deviations, added to a distance between neighbours: ties have none
+_FLOOR = 0.05  # standard deviations, added to a distance between neighbours
 _SHARE = 0.8  # of the rows, at most, in one member
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _WIDEST = 3.0  # variance of a stiff kernel among latents of variance 1
@@ -102,7 +103,6 @@ class KernelMember(NamedTuple):
         squares = _squares(Z)
         np.fill_diagonal(squares, np.inf)
         nearest = np.sqrt(squares.min(axis=1))
-        nearest[counts > 1] = 0.0
         nearest = _FLOOR + np.where(np.isfinite(nearest), nearest, 1.0)
         variance = nearest * np.median(nearest) / Z.shape[1]
         variance = np.maximum(variance, np.minimum(stiffness * variance, widest))
@@ -199,8 +199,8 @@ class KernelEnsemble:
         Y_few, few = Y[:, :_MARGIN_ROWS], weight[:_MARGIN_ROWS]
         central = central_rows(Y_few, few, trim)
         self.coarse = smooth_margin(Y_few, few, _COARSE_KNOTS)
-        kept = central_columns(Y_few, few, central), few[central]
-        self.fine, self.stiff = (smooth_margin(*kept, k) for k in ("auto", _COARSE_KNOTS))
+        Y_kept, kept = central_columns(Y_few, few, central)
+        self.fine, self.stiff = (smooth_margin(Y_kept, kept, k) for k in ("auto", _COARSE_KNOTS))
         stiffness = 1.0 if trim == 0 else 1 + _STIFF_ROWS / n_weighted(weight)
 
         def member(weight, size, coordinates, widest=math.inf, lost=()):

@@ -73,7 +73,7 @@ def spread_ties(table: Columns) -> Columns:
     >>> len(np.unique(spread.Y[0])), bool(abs(spread.Y - columns).max() <= 0.5)
     (150, True)
     """
-    step = column_resolution(table.Y.T)[:, None]
+    step = column_resolution(table.Y.T, table.weight)[:, None]
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, table.Y.shape) if step.any() else 0.0
     return table.with_rows(table.Y + step * noise, table.weight)
 

@@ -230,7 +230,7 @@ class RBIGTransformer(BaseGaussianizer):
         self._note_range(X, sample_weight)
         names = [column_label(self, j) for j in range(X.shape[1])]
         Y, weight = canonical_columns(X, sample_weight, int(rng.integers(2**63)))
-        width = noise_width(Y.T, names, dequantize=self.dequantize)
+        width = noise_width(Y.T, names, dequantize=self.dequantize, weight=weight)
         if width.any():
             Y, weight = split_copies(Y, weight)
             Y += width[:, None] * rng.uniform(-0.5, 0.5, Y.shape)

@@ -11,19 +11,24 @@ __all__ = ["column_resolution", "noise_width"]
 
 _MAX_ROWS = 10_000
 _TIED_SHARE = 0.5
+_MANY = 20  # rows to a value
+_ON_GRID = 1e-3  # of a step
 
 
-def column_resolution(X: np.ndarray) -> np.ndarray:
+def column_resolution(X: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
     """Step between the values of every column that repeats them.
 
     A column is tied if its distinct values are fewer than half of the distinct rows: rows
-    that are repeated whole, as in a bootstrap sample, tie no column. Its resolution is the
-    5 % quantile of the gaps between its distinct values. At most 10,000 evenly spaced rows are
-    looked at.
+    that are repeated whole, as in a bootstrap sample, tie no column. In a table of few discrete
+    columns alone all rows are repeated; there a column is tied if its values are the points of a
+    grid, and twenty rows or more share one on the mean. Its resolution is the 5 % quantile of the
+    gaps between its distinct values. At most 10,000 evenly spaced rows are looked at.
 
     Parameters
     ----------
     X : array of shape (n_rows, n_features)
+    weight : array of shape (n_rows,), default=None
+        Frequencies, where copies of rows have been merged.
 
     Returns
     -------
@@ -39,18 +44,27 @@ def column_resolution(X: np.ndarray) -> np.ndarray:
     >>> column_resolution(X).tolist()
     [0.0, 0.5]
     """
+    n_rows = len(X) if weight is None else float(np.sum(weight))
     X = np.asarray(X[:: -(-len(X) // _MAX_ROWS)], np.float64)
     n_distinct_rows = len(np.unique(X, axis=0))
     resolution = np.zeros(X.shape[1])
     for j, column in enumerate(X.T):
         values = np.unique(column)
-        if 1 < len(values) < (1 - _TIED_SHARE) * n_distinct_rows:
-            gaps = np.diff(values)
-            resolution[j] = np.quantile(gaps[gaps > 1e-9 * gaps.max()], 0.05, method="lower")
+        if len(values) < 2:
+            continue
+        gaps = np.diff(values)
+        gaps = gaps[gaps > 1e-9 * gaps.max()]  # less is rounding
+        steps = gaps / gaps.min()
+        is_grid = np.all(np.abs(steps - np.round(steps)) < _ON_GRID)
+        is_repeated = len(values) < (1 - _TIED_SHARE) * n_distinct_rows
+        if is_repeated or (is_grid and _MANY * len(values) <= n_rows):
+            resolution[j] = np.quantile(gaps, 0.05, method="lower")
     return resolution
 
 
-def noise_width(X: np.ndarray, names: list[str], *, dequantize: bool) -> np.ndarray:
+def noise_width(
+    X: np.ndarray, names: list[str], *, dequantize: bool, weight: np.ndarray | None = None
+) -> np.ndarray:
     """Width of the uniform noise that spreads tied values; where it is off, name them.
 
     Parameters
@@ -60,6 +74,8 @@ def noise_width(X: np.ndarray, names: list[str], *, dequantize: bool) -> np.ndar
         What to call the columns in the warning.
     dequantize : bool
         False means a width of 0 everywhere, and a `TiedColumnWarning` if a column is tied.
+    weight : array of shape (n_rows,), default=None
+        As in `column_resolution`.
 
     Returns
     -------
@@ -75,7 +91,7 @@ def noise_width(X: np.ndarray, names: list[str], *, dequantize: bool) -> np.ndar
     >>> noise_width(X, ["height", "age"], dequantize=True).tolist()
     [0.0, 0.5]
     """
-    resolution = column_resolution(X)
+    resolution = column_resolution(X, weight)
     if dequantize:
         return resolution
     tied = [

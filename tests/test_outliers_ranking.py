@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import norm, spearmanr
+from scipy.stats import norm, poisson, spearmanr
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.ensemble import IsolationForest
@@ -153,6 +153,26 @@ def test_amounts_that_few_rows_have_do_not_hide_what_is_strange(share):
     assert np.mean(found) > 0.97
 
 
+def test_discrete_columns_by_themselves_are_ranked_by_their_probability():
+    found = []
+    for seed in range(3):
+        X = np.random.default_rng(seed).poisson(3, size=(1000, 2)).astype(float)
+        scores = detector().fit(X).score_samples(X)
+        found.append(spearmanr(scores, poisson(3).logpmf(X).sum(axis=1))[0])
+        assert np.ptp(scores) < 20  # log-probabilities span 11
+    assert np.mean(found) > 0.98
+
+
+@pytest.mark.parametrize("p", [[0.9, 0.1], [0.45, 0.45, 0.1], [0.5, 0.25, 0.15, 0.07, 0.03]])
+def test_a_category_by_itself_is_as_strange_as_it_is_rare(p):
+    for seed in range(3):
+        drawn = np.random.default_rng(seed).choice(len(p), size=1000, p=p)
+        rows = np.eye(len(p))
+        scores = detector().fit(rows[drawn]).score_samples(rows)
+        assert np.ptp(scores) < -2 * np.log(min(p))
+        assert scores[-1] == scores.min()
+
+
 def test_most_rows_sharing_a_value_give_the_others_their_own_unit():
     rng = np.random.default_rng(0)
     flag, amount = rng.uniform(size=(2, 1000)) < [[0.05], [0.3]]
@@ -172,11 +192,12 @@ def test_a_lost_column_is_learned_from_all_rows():
     Y[1] = np.where(paying, rng.lognormal(size=1000), 0)
     Y[2] = np.where(np.arange(1000) < 10, 1.0, 0)
     assert lost_columns(Y, weight, ~paying).tolist() == [1]
-    kept = central_columns(Y, weight, ~paying)
+    kept, shares = central_columns(Y, weight, ~paying)
     share = weight[paying].sum() / weight.sum()
     spread = 0.05 * np.sqrt(np.cov(Y[1], aweights=weight))
     assert np.mean(kept[1] > spread) == pytest.approx(share, abs=0.02)
     np.testing.assert_array_equal(kept[0], Y[0, ~paying])
+    np.testing.assert_array_equal(shares, weight[~paying])
     assert np.ptp(kept[2]) < 0.1
 
 

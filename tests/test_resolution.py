@@ -29,6 +29,18 @@ def test_rows_repeated_whole_tie_no_column():
     assert column_resolution(bootstrap).tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("n_columns", [1, 2])
+@pytest.mark.parametrize("n_values", [2, 7, 40])
+def test_discrete_columns_by_themselves_are_tied(n_columns, n_values):
+    X = 0.1 * RNG.integers(n_values, size=(1000, n_columns))
+    np.testing.assert_allclose(column_resolution(X), 0.1)
+
+
+@pytest.mark.parametrize("n_columns", [1, 2])
+def test_rows_repeated_many_times_tie_no_column(n_columns):
+    assert not column_resolution(np.repeat(NORMAL[:50, :n_columns], 30, axis=0)).any()
+
+
 def test_constant_column_has_none():
     X = np.column_stack([NORMAL[:, 0], np.full(1000, 3.0)])
     assert column_resolution(X).tolist() == [0, 0]
