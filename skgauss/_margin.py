@@ -73,33 +73,27 @@ class Margin(NamedTuple):
         return log_slope - 0.5 * z**2
 
 
-def lost_columns(Y, weight, central):
-    """Columns that are constant in the central rows alone, though more than 2 % of all differ."""
-    still = np.flatnonzero((np.ptp(Y[:, central], axis=1) == 0) & (np.ptp(Y, axis=1) > 0))
-    apart = [weight[Y[j] != Y[j, central][0]].sum() for j in still]
-    return still[np.array(apart) > _ATOM * weight.sum()]
+def lost_columns(Y, central):
+    """Columns that are constant in the central rows alone."""
+    return np.flatnonzero((np.ptp(Y[:, central], axis=1) == 0) & (np.ptp(Y, axis=1) > 0))
 
 
 def central_columns(Y, weight, central):
-    """The central rows' columns and weights; what is constant in them alone is spread like an atom.
+    """The central rows' columns and weights, where a lost column has all rows' distribution.
 
-    Of a lost column they are given all rows' distribution: that most rows pay nothing does not make
-    a payment strange. The other values of one that is not lost are strange; how far from the
-    constant they are is told in standard deviations of all rows.
+    That most rows pay nothing makes a payment rare, and not strange beyond all measure. What they
+    share is spread like an atom.
     """
     kept, shares = Y[:, central], weight[central]
-    still = np.flatnonzero((np.ptp(kept, axis=1) == 0) & (np.ptp(Y, axis=1) > 0))
-    if not still.size:
+    lost = lost_columns(Y, central)
+    if not lost.size:
         return kept, shares
     kept, shares = _in_pieces(kept, shares)
-    lost = lost_columns(Y, weight, central)
-    for j in still:
-        atom = kept[j, 0]
-        if j in lost:
-            order = np.argsort(Y[j], kind="stable")
-            upto = np.cumsum(weight[order])
-            ranks = (0.5 + _evenly(kept.shape[1])) * upto[-1]
-            kept[j] = Y[j, order[np.searchsorted(upto, ranks)]]
+    for j in lost:
+        atom, order = kept[j, 0], np.argsort(Y[j], kind="stable")
+        upto = np.cumsum(weight[order])
+        ranks = (0.5 + _evenly(kept.shape[1])) * upto[-1]
+        kept[j] = Y[j, order[np.searchsorted(upto, ranks)]]
         same = np.flatnonzero(kept[j] == atom)
         kept[j, same] += _ATOM_WIDTH * _deviation(Y[j], weight) * _evenly(len(same))
     return kept, shares

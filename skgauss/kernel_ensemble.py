@@ -223,7 +223,7 @@ class KernelEnsemble:
         if n_members > 1:
             alone = np.zeros(len(weight))
             alone[: len(few)] = np.where(central, few, 0)
-            drawn_from[0] = alone, lost_columns(Y_few, few, central)
+            drawn_from[0] = alone, lost_columns(Y_few, central)
         self.scaled_members = [
             member(weight, size, self.units.of, lost=lost) for weight, lost in drawn_from
         ]

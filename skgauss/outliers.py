@@ -125,9 +125,8 @@ class DensityOutlierDetector(
     between neighbours, and a value that more than 2 % of the rows share in a continuous column is
     spread over a tenth of a standard deviation. A value of more than 2 % of the rows is never
     trimmed away whole if its column would then be constant: it is rare, not impossible. So are
-    amounts where most rows have none: if all that are not zero lie in trimmed rows, and these are
-    more than 2 %, their column is learned from all rows; its scale is their median distance from
-    what most rows share. Constant
+    amounts where most rows have none: if all that are not zero lie in trimmed rows, their column is
+    learned from all rows, and its scale is their median distance from what most share. Constant
     columns say nothing until a row differs, by a millionth of the value or more. Beyond 1e100 times
     a column's scale, all rows are equally far.
 

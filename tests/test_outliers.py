@@ -16,8 +16,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgauss import DensityOutlierDetector, GlowGaussianizer, RBIGTransformer
-from skgauss.conformal import benjamini_hochberg
+from skgauss.conformal import benjamini_hochberg, conformal_p_values
 from skgauss.exceptions import InconsistentVersionWarning
+from skgauss.shapley import contributions, replaced_levels
 from tests.estimators import correlated, detector, small_table, ties_allowed
 
 CRITERIA = ("log_density", "latent_norm", "typicality")
@@ -187,6 +188,24 @@ def test_p_values_need_calibration_and_enough_rows():
         detector(calibration="cross").fit(correlated(3))
     with pytest.raises(ValueError, match="alpha=2: a number between 0 and 1"):
         detector(calibration=0.3).fit(correlated()).predict_fdr(correlated(), alpha=2)
+
+
+def test_weights_of_calibration_scores_are_copies():
+    rng = np.random.default_rng(0)
+    scores, held_out, weight = rng.normal(size=50), rng.normal(size=20), rng.integers(1, 5, 20)
+    weighted = conformal_p_values(scores, held_out, weight.astype(float))
+    copied = conformal_p_values(scores, np.repeat(held_out, weight))
+    np.testing.assert_allclose(weighted, copied)
+
+
+def test_an_order_and_its_reverse_share_a_product_alike():
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(5, 4))
+        levels = replaced_levels(lambda X: X[:, 0] * X[:, 1] + X[:, 2] * X[:, 3], np.zeros((1, 4)))
+        products = np.column_stack([X[:, 0] * X[:, 1], X[:, 2] * X[:, 3]])
+        halves = np.repeat(products, 2, axis=1) / 2
+        np.testing.assert_allclose(contributions(X, levels, 2, rng), halves)
 
 
 def test_benjamini_hochberg_takes_a_p_value_at_its_level():

@@ -14,7 +14,7 @@ from sklearn.neighbors import KernelDensity
 from skgauss._margin import Margin, central_columns, lost_columns
 from skgauss.content import ranked_columns, row_keys
 from skgauss.kernel_ensemble import KernelEnsemble
-from skgauss.robust import central_rows
+from skgauss.robust import central_rows, stiff_scores
 from tests.estimators import correlated, detector
 
 
@@ -185,20 +185,110 @@ def test_most_rows_sharing_a_value_give_the_others_their_own_unit():
     assert units.scale[2] == pytest.approx(np.median(amount[amount > 0]))
 
 
-def test_a_lost_column_is_learned_from_all_rows():
+@pytest.mark.parametrize("heavy", [1.0, 6.0])
+def test_weights_are_copies_beside_an_atom_or_none(heavy):
     rng = np.random.default_rng(0)
-    paying = np.arange(1000) < 100
-    Y, weight = rng.normal(size=(3, 1000)), rng.integers(1, 4, 1000).astype(float)
-    Y[1] = np.where(paying, rng.lognormal(size=1000), 0)
-    Y[2] = np.where(np.arange(1000) < 10, 1.0, 0)
-    assert lost_columns(Y, weight, ~paying).tolist() == [1]
-    kept, shares = central_columns(Y, weight, ~paying)
-    share = weight[paying].sum() / weight.sum()
-    spread = 0.05 * np.sqrt(np.cov(Y[1], aweights=weight))
-    assert np.mean(kept[1] > spread) == pytest.approx(share, abs=0.02)
-    np.testing.assert_array_equal(kept[0], Y[0, ~paying])
-    np.testing.assert_array_equal(shares, weight[~paying])
-    assert np.ptp(kept[2]) < 0.1
+    pays = rng.uniform(size=1000) < 0.2
+    Y = np.array([rng.normal(size=1000), pays * rng.normal(size=1000)])
+    weight = np.where(pays, heavy, 1.0)
+    copied = np.repeat(Y, weight.astype(int), axis=1)
+    units = Margin.fit(Y, weight).units
+    once, copies = (
+        units.beside_atoms(t, w) for t, w in ((Y, weight), (copied, np.ones(len(copied[0]))))
+    )
+    np.testing.assert_allclose(once.scale, copies.scale)
+
+
+@pytest.mark.parametrize("heavy", [1.0, 30.0])
+@pytest.mark.parametrize("n_paying", [10, 100])
+def test_a_lost_column_is_learned_from_all_rows(n_paying, heavy):
+    rng = np.random.default_rng(0)
+    pays = np.arange(1000) < n_paying
+    Y, weight = rng.normal(size=(2, 1000)), np.where(pays, heavy, 1.0)
+    Y[1] = pays * (5 + rng.lognormal(size=1000))
+    assert lost_columns(Y, ~pays).tolist() == [1]
+    kept, shares = central_columns(Y, weight, ~pays)
+    np.testing.assert_array_equal(shares, weight[~pays])
+    np.testing.assert_array_equal(kept[0], Y[0, ~pays])
+    share = weight[pays].sum() / weight.sum()
+    assert np.mean(kept[1] > 5) == pytest.approx(share, abs=0.02)
+    deviation = np.sqrt(np.cov(Y[1], aweights=weight))
+    assert np.ptp(kept[1, kept[1] < 5]) == pytest.approx(0.1 * deviation, rel=0.05)
+
+
+def test_a_rarer_value_is_stranger_and_no_share_of_the_rows_is_a_threshold():
+    strangeness = []
+    for n_rare in (2, 5, 10, 19, 21, 40):
+        rng = np.random.default_rng(0)
+        X = np.column_stack([rng.normal(size=(1000, 2)), np.arange(1000) < n_rare])
+        model, new = detector().fit(X), rng.normal(size=(300, 2))
+        common, rare = (
+            model.score_samples(np.column_stack([new, np.full(300, value)])) for value in (0, 1)
+        )
+        strangeness.append(np.mean(common - rare))
+    assert np.all(np.diff(strangeness) < 0)
+    assert strangeness[0] < 50
+
+
+def test_the_central_member_knows_its_rows_and_borrows_a_lost_column_from_all():
+    rng = np.random.default_rng(0)
+    pays = np.arange(1000) < 100  # and lies far out in other columns
+    X = rng.normal(size=(1000, 4)) + 15 * pays[:, None]
+    X[:, 3] = pays * rng.lognormal(size=1000)
+    weight = np.where(pays, 6.0, 1.0)
+    weight[100:500] = 4
+    Y, ranked_weight = ranked_columns(X, weight, 0)
+    central = KernelEnsemble(Y, ranked_weight, 4, 512, rng).scaled_members[0]
+    own = central.own(row_keys(X))
+    assert np.sum(own >= 0) == len(central.centres)
+    assert not (own[pays] >= 0).any()
+    share = weight[pays].sum() / weight.sum()
+    assert np.mean(central.centres[:, 3] > 0.1) == pytest.approx(share, abs=0.07)
+    of_heavy = central.counts[own[100:500][own[100:500] >= 0]].sum() / central.counts.sum()
+    assert of_heavy == pytest.approx(1600 / 2100, abs=0.07)
+
+
+def test_kernels_among_latents_are_no_wider_than_three_variances():
+    Y, weight = ranked_columns(np.random.default_rng(0).normal(size=(60, 6)), None, 0)
+    ensemble = KernelEnsemble(Y, weight, 4, 64, np.random.default_rng(0))
+    widest = [
+        max(member.variance.max() for member in members)
+        for members in (ensemble.members, ensemble.scaled_members)
+    ]
+    assert widest[0] <= 3 < widest[1]
+
+
+def test_what_is_not_known_yet_does_not_matter():
+    X = correlated(200, 3)
+    ensemble = KernelEnsemble(*ranked_columns(X, None, 0), 4, 64, np.random.default_rng(0))
+    order, rows = np.array([2, 0, 1]), X[:20] + 0.01
+    for k in (1, 2):
+        changed = rows.copy()
+        changed[:, order[k:]] += 1
+        first, again = (ensemble.along(X, order)[:k] for X in (rows, changed))
+        np.testing.assert_allclose(again, first, rtol=1e-9)
+
+
+def test_the_robust_fit_takes_weights_for_copies():
+    rng = np.random.default_rng(0)
+    weight = np.where(np.arange(400) < 100, 7, 1)
+    Y = rng.normal(size=(3, 400)) + 1.5 * (weight > 1)
+    copies = np.repeat(np.arange(400), weight)
+    once = stiff_scores(Y, weight.astype(float))
+    copied = stiff_scores(Y[:, copies], np.ones(len(copies)))
+    np.testing.assert_allclose(once[copies], copied, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("heavy", [1, 5])
+def test_a_level_of_few_heavy_rows_is_one_of_many(heavy):
+    rng = np.random.default_rng(0)
+    far = np.arange(1000) < 15
+    Y = np.vstack([rng.normal(size=(6, 1000)) + 12 * far, far])
+    weight = np.where(far, heavy, 1)
+    copies = np.repeat(np.arange(1000), weight)
+    once = central_rows(Y, weight.astype(float), "auto")
+    copied = central_rows(Y[:, copies], np.ones(len(copies)), "auto")
+    assert once[far].all() == copied[copies < 15].all() == (heavy > 1)
 
 
 def test_anomalies_among_the_training_rows_cost_less_than_they_cost_isolation_forest():

@@ -57,6 +57,17 @@ def test_large_table_is_thinned_to_the_same_answer():
     assert column_resolution(X).tolist() == [0, 0.25]
 
 
+def test_rows_that_are_looked_at_are_those_of_the_whole_table():
+    X = np.column_stack([RNG.normal(size=30_000), np.repeat(np.arange(3.0), 10_000)])
+    assert column_resolution(X).tolist() == [0, 1]
+
+
+def test_a_rare_smaller_gap_is_not_the_step():
+    values = RNG.integers(0, 100, 1000).astype(float)
+    values[0] += 0.3
+    assert column_resolution(np.column_stack([NORMAL[:, 0], values]))[1] == 1
+
+
 def test_warning_names_the_tied_columns_only():
     X = np.column_stack([NORMAL[:, 0], RNG.integers(0, 10, 1000) / 2])
     with pytest.warns(TiedColumnWarning, match=r"in age \(step 0.5\): ") as caught:

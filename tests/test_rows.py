@@ -9,7 +9,7 @@ import pytest
 from skgauss import rows
 from skgauss.head import head_forward
 from skgauss.head_selection import fit_head
-from skgauss.noise import noise_scale
+from skgauss.noise import _held_out_likelihood, noise_scale
 from skgauss.rows import FULL_BATCH, Table, canonical_rows, pad_rows, split_rows
 
 RNG = np.random.default_rng(0)
@@ -176,3 +176,16 @@ def test_dequantisation_stays_within_one_step():
     jitter = table(width=0.5).load(INDICES) - X[INDICES]
     assert np.abs(jitter).max() <= 0.25
     assert np.std(jitter) == pytest.approx(0.5 / np.sqrt(12), rel=0.05)
+
+
+def test_copies_beyond_an_accident_are_merged():
+    for n_copies, n_rows in ((60, 3060), (300, 3000)):
+        assert len(canonical_rows(np.vstack([X, X[:n_copies]]), None)[0]) == n_rows
+
+
+def test_noise_is_chosen_with_weights_as_copies():
+    Z, fold, weight = RNG.normal(size=(60, 3)), np.arange(60) % 5, RNG.integers(1, 5, 60)
+    copies = np.repeat(np.arange(60), weight)
+    weighted = _held_out_likelihood(Z, weight, fold)
+    copied = _held_out_likelihood(Z[copies], np.ones(len(copies)), fold[copies])
+    np.testing.assert_allclose(weighted, copied)

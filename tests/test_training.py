@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ import scipy.stats as st
 from skgauss import training
 from skgauss.bijections import AffineCoupling, Chain, ElementwiseAffine
 from skgauss.training import Rows, TrainingOptions, maximize_likelihood
-from skgauss.training_step import start_state, with_parameters
+from skgauss.training_step import Layout, start_state, update, with_parameters
 
 LOC, SCALE = np.array([3.0, -1.0]), np.array([2.0, 0.5])
 NORMAL = np.random.default_rng(0).normal(size=(300, 2))
@@ -109,6 +110,24 @@ def test_weights_are_copies():
     copied, _ = train(rows_of(np.repeat(X[:60], weight, axis=0)), **options)
     for mine, its in zip(jax.tree.leaves(weighted), jax.tree.leaves(copied), strict=True):
         np.testing.assert_allclose(mine, its, rtol=1e-8, atol=1e-8)
+
+
+def test_weights_of_rows_held_out_are_copies():
+    weight = np.random.default_rng(1).integers(1, 4, 60)
+    weighted, copied = (
+        train(rows_of(X), held_out, dtype=np.float64)[1].validation_scores
+        for held_out in (rows_of(X[:60], weight), rows_of(np.repeat(X[:60], weight, axis=0)))
+    )
+    np.testing.assert_allclose(weighted, copied, rtol=1e-9)
+
+
+def test_of_many_copies_a_small_gain_is_one():
+    held_out = NORMAL[:20] - NORMAL[:20].mean(axis=0) + 0.05
+    few, many = (
+        train(rows_of(NORMAL + 0.05), rows_of(held_out, np.full(20, k)), max_iter=30)[1].best_iter
+        for k in (1, 10_000)
+    )
+    assert few == 0 < many
 
 
 def test_log_det_of_the_head_is_added_to_what_is_reported():
@@ -220,18 +239,59 @@ def test_in_how_many_parts_a_batch_is_computed_changes_rounding_alone(n_shards, 
     np.testing.assert_allclose(told.validation_scores, halves.validation_scores, rtol=1e-10)
 
 
-def test_weight_decay_reaches_weights_of_conditioners_only():
-    flow = Chain(
-        (
-            ElementwiseAffine.init(2),
-            AffineCoupling.init(jax.random.key(0), 2, hidden_layer_sizes=(4,)),
-        )
+def test_weight_decay_takes_a_share_of_the_weights_of_conditioners_alone():
+    coupling = AffineCoupling.init(jax.random.key(0), 2, hidden_layer_sizes=(4,))
+    start = jax.tree.map(lambda leaf: leaf + 1.0, Chain((ElementwiseAffine.init(2), coupling)))
+    options = {"max_iter": 1, "batch_size": 512, "ema_decay": 0.0, "dtype": np.float64}
+    plain, decayed = (
+        train(rows_of(X), flow=start, alpha=alpha, learning_rate_init=1e-2, **options)[0]
+        for alpha in (0.0, 0.5)
     )
-    moved = jax.tree.map(lambda leaf: leaf + 1.0, flow)
-    silent = Rows(lambda indices: np.zeros((len(indices), 2)), np.full(8, 1e-30))
-    trained, _ = train(silent, flow=moved, alpha=1.0, ema_decay=0.0, learning_rate_init=1e-2)
-    before, after = (f.bijections[1].conditioner.weights[-1] for f in (moved, trained))
-    assert np.abs(after).max() < np.abs(before).max()
+    lost = jax.tree.map(np.subtract, plain, decayed)
+    changes = zip(jax.tree_util.tree_leaves_with_path(start), jax.tree.leaves(lost), strict=True)
+    for (path, before), change in changes:
+        decays = any(getattr(entry, "name", None) == "weights" for entry in path)
+        share = 0.5 * 1e-2 if decays else 0.0
+        np.testing.assert_allclose(change, share * before, rtol=1e-6, atol=1e-12)
+
+
+def test_a_gradient_beyond_the_clip_counts_as_one_at_it():
+    flow, ends = ElementwiseAffine.init(2), []
+    for size in (1e3, 1e6):
+        state = start_state(flow)
+        for gradient in (size * np.ones(4, np.float32), np.ones(4, np.float32)):
+            state = update(Layout.of(flow), state, [gradient], 0.1, 0.5, 0.0)
+        ends.append(np.asarray(state.params))
+    np.testing.assert_allclose(*ends, rtol=1e-5)
+
+
+def test_the_rate_falls_with_the_time_where_that_ends_training(monkeypatch):
+    clock, shares, schedule = iter(np.arange(0, 10, 0.01)), [], training._Trainer.schedule
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(
+        training._Trainer,
+        "schedule",
+        lambda trainer, done, share: shares.append(share) or schedule(trainer, done, share),
+    )
+    assert train(rows_of(X), max_iter=np.inf, max_time=0.5)[1].stopped == "max_time"
+    assert shares[0] == 0
+    assert np.all(np.diff(shares) > 0)
+    assert shares[-1] > 0.9
+
+
+def test_a_slow_average_forgets_the_start():
+    flow, _ = train(rows_of(X), max_iter=40, learning_rate_init=5e-2, ema_decay=0.9999)
+    assert score(flow, X) > score(ElementwiseAffine.init(2), X) + 1
+
+
+def test_to_go_back_is_to_start_again_at_a_lower_rate():
+    options = dataclasses.replace(OPTIONS, constant_rate=True, max_iter=100)
+    flow = ElementwiseAffine.init(2)
+    trainer = training._Trainer(flow, rows_of(X), options, None)
+    first = np.array([trainer.schedule(k, 0.0) for k in range(40)])
+    trainer.go_back(start_state(flow).params, 77)
+    again = np.array([trainer.schedule(77 + k, 0.0) for k in range(40)])
+    np.testing.assert_allclose(again, first * [training._RATE_CUT, 1], rtol=1e-6)
 
 
 def test_parameters_survive_the_flat_vector():

@@ -12,8 +12,12 @@ from skgauss.information._crossfit import (
     of_positive_weight,
     varying,
 )
+from skgauss.resolution import column_resolution
 
 __all__ = ["dependence", "normal_scores"]
+
+_ATOM = 20  # times the median weight: a row that is no bootstrap's copy
+_MANY_ROWS = 100_000
 
 
 def normal_scores(
@@ -24,21 +28,37 @@ def normal_scores(
     The first two blocks come in an order that depends on the scores alone.
     """
     blocks, weight = of_positive_weight(blocks, weight)
+    n_given = len(blocks[0])
     blocks = [block[:, varying(block)] for block in blocks]
     ends = np.cumsum([block.shape[1] for block in blocks])
     if not ends[-1]:
         return blocks, np.ones(len(blocks[0])) if weight is None else weight
     X, weight = options.rows(np.hstack(blocks), weight)
-    tied = np.array([len(np.unique(column)) < len(X) for column in X.T])
-    if tied.any() and np.all(weight == np.round(weight)):
-        X = np.repeat(X, weight.astype(int), axis=0)
-        weight = np.ones(len(X))
+    if _are_tied(X, weight):
+        X, weight = _copies(X, weight, n_given)
     scores = [_column_scores(column, weight, options.rng) for column in X.T]
     parts = np.split(np.array(scores).T, ends[:-1], axis=1)
     if len(parts) > 1 and parts[0].shape[1] and parts[1].shape[1]:
         parts[:2] = min(parts[:2], parts[1::-1], key=_sorted_bytes)
     X, weight = options.rows(np.hstack(parts), weight)
     return np.split(X, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1), weight
+
+
+def _are_tied(X, weight):
+    """Whether values repeat, of single columns or in rows that are equal by more than copying."""
+    return (
+        any(len(np.unique(column)) < len(X) for column in X.T)
+        or weight.max() > _ATOM * np.median(weight)
+        or column_resolution(X, weight).any()
+    )
+
+
+def _copies(X, weight, n_given):
+    """Rows of weight k as k rows if these are numbers, and not too many; else as many as given."""
+    is_count = np.all(weight == np.round(weight)) and weight.sum() <= max(_MANY_ROWS, n_given)
+    unit = 1.0 if is_count else weight.sum() / n_given
+    n_copies = np.maximum(np.round(weight / unit), 1).astype(int)
+    return np.repeat(X, n_copies, axis=0), np.repeat(weight / n_copies, n_copies)
 
 
 def _sorted_bytes(parts):
