@@ -6,6 +6,7 @@ The private parts of scikit-learn that skgauss leans on are imported here and no
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,6 +48,7 @@ __all__ = [
 
 _BLOCK = 1 << 16
 _LARGEST = 1e200
+_TIMES = ("date", "duration", "period", "time")  # dtypes, in pandas, polars and Arrow
 _MAX_NAMED = 10  # columns in a message
 
 
@@ -91,6 +93,25 @@ def _is_number(cell: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def _check_columns(X: Any, table: str = "X") -> None:
+    """Refuse columns of one name, and dates, which NumPy would take for numbers."""
+    names = [str(name) for name in getattr(X, "columns", ())]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"{table} has more than one column called {twice}: rename them.")
+    dtypes = getattr(X, "dtypes", ()) if names else ()
+    dates = [
+        name
+        for name, dtype in zip(names, dtypes, strict=False)
+        if str(dtype).lower().startswith(_TIMES)
+    ]
+    if dates or getattr(getattr(X, "dtype", None), "kind", None) in ("m", "M"):
+        where = f"Columns {dates} of {table} hold" if dates else f"{table} holds"
+        raise ValueError(
+            f"{where} dates or durations, not numbers. Turn them into numbers that mean something "
+            "first: days since a start, the hour, the day of the week."
+        )
 
 
 def _text_columns(X: Any) -> dict[str, tuple[Any, bool]]:
@@ -197,9 +218,11 @@ def validate_rows(
     Raises
     ------
     ValueError
-        For text, NaN, infinity or more than 1e200, sparse or empty input, another number of
-        columns than in fit, negative weights, or weights that are all zero.
+        For text, dates, columns of one name, NaN, infinity or more than 1e200, sparse or empty
+        input, another number of columns than in fit, negative weights, or weights that are all
+        zero.
     """
+    _check_columns(X)
     try:
         checked = validate_data(
             estimator,
@@ -269,6 +292,7 @@ def validate_table(
     """
     if not hasattr(X, "columns") and np.ndim(X) == 1:
         X = np.reshape(X, (-1, 1))
+    _check_columns(X, name)
     try:
         checked = check_array(X, dtype=np.float64, ensure_all_finite=False, input_name=name)
     except (TypeError, ValueError) as error:

@@ -136,6 +136,26 @@ def test_a_row_of_weight_k_is_k_rows(measure):
     assert value == pytest.approx(repeated, rel=1e-9)
 
 
+def test_weights_make_another_distribution_of_the_rows():
+    """Two normals, weighted by exp(-(x - y)^2 / 2): normal, of precision I + [[1, -1], [-1, 1]]."""
+    X = np.random.default_rng(0).normal(size=(4000, 2))
+    weight = np.exp(-0.5 * (X[:, 0] - X[:, 1]) ** 2)
+    log_det, trace, trace_of_precision = -math.log(3), 4 / 3, 4
+    truths = {
+        entropy: math.log(2 * math.pi * math.e) + log_det / 2,
+        negentropy: 0,
+        total_correlation: -0.5 * math.log(0.75),
+    }
+    found = {measure: measure(X, sample_weight=weight, **QUICK) for measure in truths}
+    assert found == pytest.approx(truths, abs=0.06)
+    found = mutual_information(*X.T, sample_weight=weight, **QUICK)
+    assert found == pytest.approx(-0.5 * math.log(0.75), abs=0.06)
+    found = kl_divergence(X, X, sample_weight=weight, **QUICK)
+    assert found == pytest.approx((trace - 2 - log_det) / 2, abs=0.06)
+    found = kl_divergence(X, X, sample_weight_Y=weight, **QUICK)
+    assert found == pytest.approx((trace_of_precision - 2 + log_det) / 2, abs=0.06)
+
+
 def test_blocks_may_change_places():
     X, Y = np.hsplit(normal_table(paired(2, 0.5), np.random.default_rng(0), 500), [1])
     value = mutual_information(X, Y, **QUICK)
@@ -233,6 +253,19 @@ def test_discrete_columns_share_their_entropy():
     truth = math.log(2) + 0.9 * math.log(0.9) + 0.1 * math.log(0.1)
     assert abs(mutual_information(coin, other, random_state=0) - truth) < 0.1
     assert abs(mutual_information(coin, noise, cv=2, random_state=0)) < 0.01
+
+
+def test_rows_that_repeat_by_accident_are_ties():
+    """Two amounts that nobody has one of alone: which rows have none is all that they share."""
+    rng = np.random.default_rng(0)
+    pays = rng.uniform(size=2000) < 0.4
+    X = pays[:, None] * rng.lognormal(size=(2000, 2))
+    truth = -0.4 * math.log(0.4) - 0.6 * math.log(0.6)
+    for weight in (None, np.full(2000, 1e9), np.full(2000, 0.3)):
+        found = mutual_information(*X.T, sample_weight=weight, **QUICK)
+        assert truth / 3 < found < truth + 0.05  # of four layers
+    coin = rng.integers(2, size=2000)
+    assert math.log(2) / 3 < mutual_information(coin, coin, **QUICK) < math.log(2) + 0.05
 
 
 # Estimators

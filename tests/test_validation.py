@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -12,6 +13,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
+from skgauss.information import entropy
 from skgauss.marginals import SplineMarginal
 
 # The advice in a message is code: the tests run it, with these names imported.
@@ -61,3 +63,25 @@ def test_objects_that_are_numbers_are_taken():
     table = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["1", "2", "4"]}, dtype=object)
     assert SplineMarginal().fit(table).n_features_in_ == 2
     assert "NaN in column 'b', first in row 1" in refusal(table.assign(b=[1, None, 2]))
+
+
+@pytest.mark.parametrize("beside", [{}, {"height": [1.0, 2.0, 3.0]}])
+@pytest.mark.parametrize("unit", ["D", "datetime", "duration"])
+def test_dates_are_no_numbers(unit, beside):
+    days = np.array(["2020-01-01", "2020-01-02", "2020-01-05"], dtype="datetime64[ns]")
+    times = days - days[0] if unit == "duration" else days
+    frames = [pd.DataFrame({"when": times, **beside}), pl.DataFrame({"when": times, **beside})]
+    if unit == "D":
+        frames = [times.astype("datetime64[D]")[:, None]]
+    for table in frames:
+        named = r"Columns \['when'\] of X hold" if len(frames) > 1 else "X holds"
+        with pytest.raises(ValueError, match=f"{named} dates or durations, not numbers"):
+            SplineMarginal().fit(table)
+    with pytest.raises(ValueError, match="dates or durations"):
+        entropy(frames[0])
+
+
+def test_columns_of_one_name_are_named():
+    table = pd.DataFrame(np.ones((3, 3)), columns=["a", "b", "a"])
+    with pytest.raises(ValueError, match=r"more than one column called \['a'\]"):
+        SplineMarginal().fit(table)
