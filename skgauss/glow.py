@@ -43,7 +43,7 @@ from skgauss.ladder import ladder_table
 from skgauss.noise import noise_scale
 from skgauss.progress import Progress
 from skgauss.resolution import noise_width
-from skgauss.rows import INIT_ROWS, Table, canonical_rows, pad_rows, split_rows
+from skgauss.rows import FULL_BATCH, INIT_ROWS, Table, canonical_rows, pad_rows, split_rows
 from skgauss.training import N_THREADS, compiling_ahead, maximize_likelihood
 from skgauss.training_step import start_state, with_parameters
 
@@ -434,14 +434,17 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         sample = rng.permutation(len(X))[:INIT_ROWS]
         Z, _ = head_forward(head, X[sample])
         self.training_noise_ = noise_scale(Z, weight[sample], rng)
-        Z = Z + self.training_noise_ * rng.standard_normal(Z.shape)
+        # Of few rows, one draw of noise would say where the steps start.
+        n_draws = 1 if has_mixture(head) else max(1, FULL_BATCH // len(Z))
+        Z = np.tile(Z, (n_draws, 1))
+        Z += self.training_noise_ * rng.standard_normal(Z.shape)
         steps = step_arguments(self, configured(self, table, has_mixture(head)))
         with jax.enable_x64(True):  # a rotation fitted in float32 would not be one in float64
             if has_mixture(head):
                 identity = ActNorm.identity(X.shape[1])
                 stack = GlowStack.init(rng, X.shape[1], actnorm=identity, **steps)
             else:
-                rows = pad_rows(Z, weight[sample])
+                rows = pad_rows(Z, np.tile(weight[sample] / n_draws, n_draws))
                 if self.mixer == "lu":  # a rotation would spread over all what a few columns share
                     steps["mixer_kwargs"] = {"start": "permutation"}
                 stack = GlowStack.from_data(rng, *rows, **steps)

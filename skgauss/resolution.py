@@ -99,8 +99,9 @@ def noise_width(
     ]
     if tied:
         warn(
-            f"Values repeat in {', '.join(tied)}: the density there is a row of spikes, and a "
-            "log-likelihood says little. dequantize=True adds noise of one step in fit.",
+            f"Values repeat in {', '.join(tied)}: the density there is a row of spikes, a "
+            "log-likelihood says little, and sampled rows can lie far out. dequantize=True adds "
+            "noise of one step in fit.",
             TiedColumnWarning,
         )
     return np.zeros(X.shape[1])

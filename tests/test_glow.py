@@ -222,6 +222,16 @@ def test_dequantize_leaves_continuous_columns_alone():
 # Good for something
 
 
+def test_of_few_distinct_rows_the_start_is_no_matter_of_one_draw():
+    X = np.random.default_rng(0).integers(0, 2, size=(500, 1)).astype(float)
+    starts = []
+    for seed in range(5):
+        with pytest.warns(TiedColumnWarning):
+            model = glow(max_time=1e-3, random_state=seed).fit(X)
+        starts.append(model.score(X))
+    assert min(starts) > stats.norm(0.5, 0.5).logpdf(X).mean() - 0.5
+
+
 def test_two_moons_are_better_than_a_gaussian():
     """Held out; the mean gain over seeds is 0.6 nats, the least 0.4."""
     gains = []
