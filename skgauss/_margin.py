@@ -43,8 +43,7 @@ class Units(NamedTuple):
             atom = weighted_quantile(column, weight, 0.5)
             apart = column != atom
             if apart.any() and weight[apart].sum() < weight.sum() / 2:
-                distance = weighted_quantile(np.abs(column - atom)[apart], weight[apart], 0.5)
-                scale[j] = max(scale[j], distance)
+                scale[j] = weighted_quantile(np.abs(column - atom)[apart], weight[apart], 0.5)
         return Units(self.loc, scale)
 
 

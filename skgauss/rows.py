@@ -57,7 +57,7 @@ def canonical_rows(X: np.ndarray, sample_weight: np.ndarray | None):
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
     if not weight.all():
         X, weight = X[weight > 0], weight[weight > 0]
-    if len(X) <= FULL_BATCH or weight.sum() <= FULL_BATCH:
+    if len(X) <= FULL_BATCH:
         X, index = np.unique(np.asarray(X) + 0.0, axis=0, return_inverse=True)
         return X, np.bincount(index.ravel(), weight)
     _, first, index = np.unique(row_keys(X), return_index=True, return_inverse=True)
