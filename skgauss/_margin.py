@@ -34,16 +34,17 @@ class Units(NamedTuple):
             return np.clip((X - self.loc) / self.scale, -_FARTHEST, _FARTHEST)
 
     def beside_atoms(self, Y, weight):
-        """Units of what lies beside a value that most rows share: its median distance from it.
+        """Units of what lies beside a value that both quartiles are: its median distance from it.
 
-        Quartiles tell nothing of amounts that most rows have none of, nor of a flag that few have.
+        Such quartiles tell nothing of amounts that most rows have none of, nor of a flag that few
+        have.
         """
         scale = self.scale.copy()
         for j, column in enumerate(Y):
-            atom = weighted_quantile(column, weight, 0.5)
-            apart = column != atom
-            if apart.any() and weight[apart].sum() < weight.sum() / 2:
-                scale[j] = weighted_quantile(np.abs(column - atom)[apart], weight[apart], 0.5)
+            low, high = (weighted_quantile(column, weight, share) for share in (0.25, 0.75))
+            apart = column != low
+            if low == high and apart.any():
+                scale[j] = weighted_quantile(np.abs(column - low)[apart], weight[apart], 0.5)
         return Units(self.loc, scale)
 
 

@@ -126,9 +126,9 @@ class DensityOutlierDetector(
     spread over a tenth of a standard deviation. A value of more than 2 % of the rows is never
     trimmed away whole if its column would then be constant: it is rare, not impossible. So are
     amounts where most rows have none: if all that are not zero lie in trimmed rows, their column is
-    learned from all rows, and its scale is their median distance from what most share. Constant
-    columns say nothing until a row differs, by a millionth of the value or more. Beyond 1e100 times
-    a column's scale, all rows are equally far.
+    learned from all rows; where both quartiles of a column are one value, its unit is the median
+    distance of the others. Constant columns say nothing until a row differs, by a millionth of the
+    value or more. Beyond 1e100 times a column's scale, all rows are equally far.
 
     The parameter is called `criterion`, not ``score``: an attribute of that name would make
     pipelines and searches take it for scikit-learn's method.

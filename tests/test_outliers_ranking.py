@@ -175,7 +175,7 @@ def test_a_category_by_itself_is_as_strange_as_it_is_rare(p):
 
 def test_most_rows_sharing_a_value_give_the_others_their_own_unit():
     rng = np.random.default_rng(0)
-    flag, amount = rng.uniform(size=(2, 1000)) < [[0.05], [0.3]]
+    flag, amount = rng.uniform(size=(2, 1000)) < [[0.05], [0.2]]
     amount = amount * rng.lognormal(3, 1, size=1000)
     Y, weight = np.array([rng.normal(size=1000), flag, amount]), np.ones(1000)
     margin = Margin.fit(Y, weight)
