@@ -37,7 +37,7 @@ detector = DensityOutlierDetector(contamination=0.02, random_state=0).fit(patien
 # -----------------
 #
 # Beside every row stands what two columns took from its score, in nats, compared with a typical
-# patient. Some rows have an extreme value. In others, such as that of patient 76, hardly a value is
+# patient. Some rows have an extreme value. In others, such as that of patient 29, hardly a value is
 # extreme, and the combination is rare.
 
 display = AnomalyDisplay.from_estimator(detector, patients, n_strangest=10)

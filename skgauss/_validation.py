@@ -97,13 +97,13 @@ def _is_number(cell: Any) -> bool:
 
 def _check_columns(X: Any, table: str = "X") -> None:
     """Refuse columns of one name, and dates, which NumPy would take for numbers."""
-    names = [str(name) for name in getattr(X, "columns", ())]
+    is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
+    names = list(X.columns) if is_frame else []
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{table} has more than one column called {twice}: rename them.")
-    dtypes = getattr(X, "dtypes", ()) if names else ()
     dates = [
         name
-        for name, dtype in zip(names, dtypes, strict=False)
+        for name, dtype in zip(names, X.dtypes if is_frame else (), strict=False)
         if str(dtype).lower().startswith(_TIMES)
     ]
     if dates or getattr(getattr(X, "dtype", None), "kind", None) in ("m", "M"):

@@ -66,7 +66,7 @@ class DensityOutlierDetector(
         not come from a density of zero. Of clean rows that is 0.35 % if scores are normal and 4.8 %
         if they fall off exponentially; of new normal rows of three benchmark tables, 0.4 to 6 %.
         Fewer columns and heavier tails make it more, and so do discrete columns by themselves,
-        whose few scores leave next to nothing between the quartiles (up to a fifth): then give a
+        whose few scores leave next to nothing between the quartiles (a fifth and more): then give a
         share or use `predict_fdr`.
     criterion : {"log_density", "latent_norm", "typicality"}, default="log_density"
         "log_density" depends on the coordinates: the logarithm of a column is another table.

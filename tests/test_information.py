@@ -255,6 +255,14 @@ def test_discrete_columns_share_their_entropy():
     assert abs(mutual_information(coin, noise, cv=2, random_state=0)) < 0.01
 
 
+def test_rows_of_large_weight_are_no_ties():
+    """Nor are copies of a few of them: nothing is found where there is nothing."""
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(1000, 2)), np.where(rng.uniform(size=1000) < 0.05, 30, 1)
+    assert abs(mutual_information(*X.T, sample_weight=weight, **QUICK)) < 0.15
+    assert abs(mutual_information(*np.repeat(X, weight, axis=0).T, **QUICK)) < 0.15
+
+
 def test_rows_that_repeat_by_accident_are_ties():
     """Two amounts that nobody has one of alone: which rows have none is all that they share."""
     rng = np.random.default_rng(0)

@@ -41,6 +41,11 @@ def test_rows_repeated_many_times_tie_no_column(n_columns):
     assert not column_resolution(np.repeat(NORMAL[:50, :n_columns], 30, axis=0)).any()
 
 
+def test_a_far_row_makes_no_grid_of_the_others():
+    X = np.append(NORMAL[:200, 0], 1e12)[:, None]
+    assert column_resolution(X, np.full(201, 50.0)).tolist() == [0]
+
+
 def test_constant_column_has_none():
     X = np.column_stack([NORMAL[:, 0], np.full(1000, 3.0)])
     assert column_resolution(X).tolist() == [0, 0]

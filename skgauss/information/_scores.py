@@ -16,7 +16,7 @@ from skgauss.resolution import column_resolution
 
 __all__ = ["dependence", "normal_scores"]
 
-_ATOM = 20  # times the median weight: a row that is no bootstrap's copy
+_ATOM = 0.1  # of all weight, in one row: no copies and no proportions are so many
 _MANY_ROWS = 100_000
 
 
@@ -48,7 +48,7 @@ def _are_tied(X, weight):
     """Whether values repeat, of single columns or in rows that are equal by more than copying."""
     return (
         any(len(np.unique(column)) < len(X) for column in X.T)
-        or weight.max() > _ATOM * np.median(weight)
+        or weight.max() > max(_ATOM * weight.sum(), 2 * np.median(weight))
         or column_resolution(X, weight).any()
     )
 
