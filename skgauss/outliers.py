@@ -364,7 +364,7 @@ class DensityOutlierDetector(
         if n_members == 1:  # a seed that was given holds; members should differ
             seeds = [p for p in seeds if params[p] is None]
         spreading = [p for p in params if p.rpartition("__")[2] == "dequantize"]
-        tied = bool(spreading) and bool(column_resolution(X[rows]).any())
+        tied = bool(spreading) and bool(column_resolution(X[rows], weight[rows]).any())
         tasks = []
         for _ in range(n_members):
             drawn = rows if size == len(rows) else np.sort(rng.permutation(rows)[:size])

@@ -55,9 +55,8 @@ def column_resolution(X: np.ndarray, weight: np.ndarray | None = None) -> np.nda
         gaps = np.diff(values)
         gaps = gaps[gaps > 1e-9 * gaps.max()]  # less is rounding
         steps = gaps / gaps.min()
-        is_grid = len(gaps) == len(values) - 1 and np.all(
-            np.abs(steps - np.round(steps)) < _ON_GRID
-        )
+        on_grid = np.all(np.abs(steps - np.round(steps)) < _ON_GRID)
+        is_grid = on_grid and len(gaps) == len(values) - 1
         is_repeated = len(values) < (1 - _TIED_SHARE) * n_distinct_rows
         if is_repeated or (is_grid and _MANY * len(values) <= n_rows):
             resolution[j] = np.quantile(gaps, 0.05, method="lower")

@@ -61,15 +61,15 @@ def canonical_rows(X: np.ndarray, sample_weight: np.ndarray | None):
         X, index = np.unique(np.asarray(X) + 0.0, axis=0, return_inverse=True)
         return X, np.bincount(index.ravel(), weight)
     _, first, index = np.unique(row_keys(X), return_index=True, return_inverse=True)
-    if len(first) > (1 - _COPIED) * len(X) or _is_discrete(X):
+    if len(first) > (1 - _COPIED) * len(X) or _is_discrete(X, weight):
         return X, weight
     order = np.argsort(first)
     return X[first[order]], np.bincount(index.ravel(), weight)[order]
 
 
-def _is_discrete(X):
+def _is_discrete(X, weight):
     """Whether every column that varies repeats its values: then rows are equal by accident."""
-    return bool(np.all((column_resolution(X) > 0) | (np.ptp(X, axis=0) == 0)))
+    return bool(np.all((column_resolution(X, weight) > 0) | (np.ptp(X, axis=0) == 0)))
 
 
 def split_rows(n_rows: int, fraction: float, rng: np.random.Generator):
