@@ -86,6 +86,7 @@ def errors(name, n_rows, n_seeds=3, **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAST)
 def test_the_truth_is_met(name):
     n_rows, tolerance = FAST[name]

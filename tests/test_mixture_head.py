@@ -152,6 +152,7 @@ def decided(monkeypatch):
 PLAIN, WARPED = [FixedMixture], [GlowStack, FixedMixture]
 
 
+@pytest.mark.slow
 def test_a_mixture_is_warped_where_that_promises_more(decided):
     assert decided(0.0, 0.0, -1.0, 0.1) == WARPED  # and the plain one is not fitted
     assert decided(0.0, 0.0, 1.0) == PLAIN  # nor couplings trained that are not worth it on trial

@@ -164,6 +164,7 @@ def test_p_values_are_valid_on_average():
     assert np.all(mean >= alphas - 1 / 141 - 2 * error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibration", [0.5, "cross"])
 def test_the_false_discovery_rate_is_kept(calibration):
     rates, found = [], []
@@ -242,6 +243,7 @@ def planted(kind, seed):
     return X * units, row * units, where
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["shifted mean", "broken correlation", "impossible combination"])
 def test_the_planted_column_is_the_first_reason(kind):
     hits = []
