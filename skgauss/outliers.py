@@ -134,9 +134,9 @@ class DensityOutlierDetector(
     pipelines and searches take it for scikit-learn's method.
 
     The outer fence, the quarter, 512 rows, and of `skgauss.kernel_ensemble` the stiffness and the
-    second system of coordinates were chosen on the fifteen ADBench sets of our benchmark, under
-    both of its protocols and with anomalies among the training rows: figures on these sets are
-    those of a choice made on them.
+    second system of coordinates, its units too, were chosen on the fifteen ADBench sets of our
+    benchmark, under both of its protocols and with anomalies among the training rows: figures on
+    these sets are those of a choice made on them.
 
     References
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skgauss._margin import Margin, common_values
+from skgauss._margin import Margin, common_values, lost_columns
 from skgauss._scoring import weighted_quantile
 from skgauss.moments import Moments
 
@@ -63,7 +63,7 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
 def _lost_levels(Y, weight, central):
     """Rows with another common value of a column that is constant in the central rows alone."""
     lost = np.zeros(len(weight), bool)
-    for j in np.flatnonzero((np.ptp(Y[:, central], axis=1) == 0) & (np.ptp(Y, axis=1) > 0)):
+    for j in lost_columns(Y, central):
         common = common_values(Y[j], weight, weight.sum())
         lost |= np.isin(Y[j], common) & (Y[j] != Y[j, central][0])
     return lost

@@ -190,7 +190,7 @@ class AnomalyDisplay:
         beyond = f"; {n_beyond} lower ones in the first bar" if n_beyond else ""
         ax.set(xlabel=f"score (high is normal{beyond})", ylabel="rows")
         ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(frameon=False)
+        ax.legend(framealpha=1, edgecolor="none")
 
     def _list(self, ax, text_kwargs):
         ax.set_axis_off()
