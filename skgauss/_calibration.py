@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skgauss._scoring import Scorer, rounding
+from skgauss._scoring import Scorer
+from skgauss._thresholds import rounding
 from skgauss.conformal import conformal_p_values
 
 __all__ = ["HeldOut", "held_out_rows", "pooled_p_values"]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skgauss._scoring import weighted_quantile
+from skgauss._thresholds import weighted_quantile
 from skgauss.marginals import SplineMarginal
 from skgauss.resolution import column_resolution
 from skgauss.spline import tailed_forward

@@ -15,6 +15,7 @@ from skgauss.mixture_head import MAX_MIXTURE_ROWS
 from skgauss.training import MIN_UPDATES, TrainingOptions
 
 __all__ = [
+    "check_unchanged",
     "configured",
     "head_kind",
     "head_rows",
@@ -97,3 +98,15 @@ def training_options(glow, config, one_pass, spent):
         constant_rate=one_pass,
         verbose=glow.verbose,
     )
+
+
+def check_unchanged(glow, config, fitted):
+    """A warm start needs the steps that were fitted."""
+    for name, was in fitted.items():
+        now = getattr(config if hasattr(config, name) else glow, name)
+        given = getattr(glow, name)
+        if not (isinstance(given, str) and given == "auto") and now != was:
+            raise ValueError(
+                f"{name}={now!r} differs from the fitted {was!r}: training can only carry on "
+                "with the same steps. Set it back, or fit with warm_start=False."
+            )

@@ -16,13 +16,13 @@ from sklearn.exceptions import ConvergenceWarning
 from skgauss._blas import one_blas_thread
 from skgauss._compilation import jit
 from skgauss._plan import (
+    check_unchanged,
     configured,
     head_kind,
-    head_rows,
     leaves_steps_alone,
-    step_arguments,
     training_options,
 )
+from skgauss._start import compiling_steps, start
 from skgauss._validation import (
     CallbackSupportMixin,
     Interval,
@@ -35,16 +35,14 @@ from skgauss._validation import (
 )
 from skgauss._warnings import warn
 from skgauss.base import FIT_AGAIN_BELOW, BaseGaussianizer
-from skgauss.bijections import ActNorm, Chain, GlowStack, combine, partition
+from skgauss.bijections import Chain, GlowStack, combine, partition
 from skgauss.bijections.glow import COUPLINGS, MIXERS
-from skgauss.head import has_mixture, head_forward, head_inverse
-from skgauss.head_selection import fit_head
+from skgauss.head import has_mixture, head_inverse
 from skgauss.ladder import ladder_table
-from skgauss.noise import noise_scale
 from skgauss.progress import Progress
 from skgauss.resolution import noise_width
-from skgauss.rows import FULL_BATCH, INIT_ROWS, Table, canonical_rows, pad_rows, split_rows
-from skgauss.training import N_THREADS, compiling_ahead, maximize_likelihood
+from skgauss.rows import Table, canonical_rows, split_rows
+from skgauss.training import maximize_likelihood
 from skgauss.training_step import start_state, with_parameters
 
 __all__ = ["GlowGaussianizer"]
@@ -226,6 +224,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     (3, 4)
     """
 
+    n_iter_: int
+
     _parameter_constraints: ClassVar[dict] = {
         "n_steps": [Interval(Integral, 1, None, closed="left"), _AUTO],
         "mixer": [StrOptions(set(MIXERS))],
@@ -349,13 +349,16 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         expected = configured(self, table, kind in ("auto", "mixture", "warped"))
         self._note_range(X, widen=carry_on)
         if carry_on:
-            self._check_unchanged(expected)
+            check_unchanged(self, expected, self._parts()[1].configuration)
         else:
             ahead = nullcontext()
             if len(held_out) and not only_head:
-                ahead = self._compiling_ahead(X.shape[1], expected, len(held_out))
+                ahead = compiling_steps(self, expected, X.shape[1], len(held_out))
             with ahead, one_blas_thread():  # or the threads that fit the head wait for each other
-                self._start(table, train, held_out, rng, 1.0 if only_head else _HEAD_TIME)
+                share = 1.0 if only_head else _HEAD_TIME
+                self.flow_, self.training_noise_ = start(
+                    self, table, train, held_out, rng, share_of_time=share
+                )
         config = configured(self, table, has_mixture(self._parts()[0]))
         # The rows are mapped before the clock is read.
         rows = None if only_head else self._behind_head(table, train, held_out)
@@ -382,7 +385,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         train, nothing = np.split(np.arange(len(table.X)), [len(table.X)])
         table = table.drawing_from(rng)
         with one_blas_thread():
-            self._start(table, train, nothing, rng, like=self._parts()[0])
+            like = self._parts()[0]
+            self.flow_, self.training_noise_ = start(self, table, train, nothing, rng, like=like)
         options = dataclasses.replace(options, stop_after=n_iter)
         rows = self._behind_head(table, train, nothing) if n_iter else None
         state, progress = self._train(rows, options, rng)
@@ -415,64 +419,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             )
         return state, progress
 
-    def _start(self, table, train, held_out, rng, share_of_time=1.0, like=None):
-        """Fit the head, and initialise the steps from the data behind it."""
-        kind = head_kind(self, table, len(train))
-        train = head_rows(train, rng)
-        X, weight = table.load(train), table.weight[train]
-        head = fit_head(
-            kind,
-            X,
-            weight,
-            table.load(held_out),
-            table.weight[held_out],
-            like=like,
-            max_time=None if self.max_time is None else share_of_time * self.max_time,
-            n_jobs=N_THREADS,  # as many threads as training takes
-            rng=rng,
-        )
-        sample = rng.permutation(len(X))[:INIT_ROWS]
-        Z, _ = head_forward(head, X[sample])
-        self.training_noise_ = noise_scale(Z, weight[sample], rng)
-        # Of few rows, one draw of noise would say where the steps start.
-        n_draws = 1 if has_mixture(head) else max(1, FULL_BATCH // len(Z))
-        Z = np.tile(Z, (n_draws, 1))
-        Z += self.training_noise_ * rng.standard_normal(Z.shape)
-        steps = step_arguments(self, configured(self, table, has_mixture(head)))
-        with jax.enable_x64(True):  # a rotation fitted in float32 would not be one in float64
-            if has_mixture(head):
-                identity = ActNorm.identity(X.shape[1])
-                stack = GlowStack.init(rng, X.shape[1], actnorm=identity, **steps)
-            else:
-                rows = pad_rows(Z, np.tile(weight[sample] / n_draws, n_draws))
-                if self.mixer == "lu":  # a rotation would spread over all what a few columns share
-                    steps["mixer_kwargs"] = {"start": "permutation"}
-                stack = GlowStack.from_data(rng, *rows, **steps)
-        self.flow_ = Chain((head, stack.astype(np.float64)))
-
-    def _compiling_ahead(self, n_features, config, n_held_out):
-        steps, rng = step_arguments(self, config), np.random.default_rng(0)
-        with jax.enable_x64(True):
-            stack = GlowStack.init(rng, n_features, **steps)
-        options = training_options(self, config, one_pass=False, spent=0.0)
-        return compiling_ahead(stack.astype(np.float64), n_features, options, n_held_out)
-
     def _parts(self) -> tuple[Chain, GlowStack]:
         """The head and the steps of the fitted flow."""
         head, stack = self.flow_.bijections
         return cast(Chain, head), cast(GlowStack, stack)
-
-    def _check_unchanged(self, config):
-        """A warm start needs the steps that were fitted."""
-        fitted = self._parts()[1].configuration
-        for name, was in fitted.items():
-            now = getattr(config if hasattr(config, name) else self, name)
-            given = getattr(self, name)
-            if not (isinstance(given, str) and given == "auto") and now != was:
-                raise ValueError(
-                    f"{name}={now!r} differs from the fitted {was!r}: training can only carry on "
-                    "with the same steps. Set it back, or fit with warm_start=False."
-                )
 
     def _state(self, carry_on, stack):
         """Where training starts: afresh, or where the last one ended."""

@@ -10,19 +10,20 @@ with ``p_j`` the mean of two densities of the central rows, a `SplineMarginal` a
 allow and one of four knots: a detail that is not there costs a row log 2 at most; ``z`` the latents
 of a coarse one, of four knots and of all rows, which takes scale and skewness out of a column and
 leaves its gaps and modes in; and ``k_m`` a kernel density of member m, a subsample of a few hundred
-rows of these latents. A cluster of anomalies thins out in a small subsample, the bulk does not.
-The second is the mean of the logarithms of other such kernel densities, of subsamples half as
-large, where the columns are divided by their scale and no more: there what is far is far. One of
-them is of central rows alone. It finds what it has not seen so strange that its single vote tells
-a cluster of anomalies, and the tail of a normal column loses little by one vote in ten. Of a column
-that is constant in these rows, though not in others, it has seen nothing: it borrows its values.
+central rows in these latents. A cluster of anomalies thins out in a small subsample, the bulk does
+not. The second is the mean of the logarithms of other such kernel densities, of subsamples half as
+large and of all rows, where the columns are divided by their scale and no more: there what is far
+is far. One of them is of central rows alone. It finds what it has not seen so strange that its
+single vote tells a cluster of anomalies, and the tail of a normal column loses little by one vote
+in ten. Of a column that is constant in the central rows, though not in others, these show nothing:
+it borrows its values from all.
 
 Every kernel has a width of its own, the geometric mean of the distance to the nearest row that is
 not its copy and the median of these; its square is multiplied by ``1 + 500 / n`` in a table of n
-rows. Few rows are thus fitted stiffly: they cannot tell a small mode from a few anomalies. Among
-the latents, whose own variance is one, it is made three at most: the wider the kernels, the less
-far out a row is.
-Where no row is trimmed, all are said to be normal, and the kernels are as narrow as they come.
+rows, by six at most. Few rows are thus fitted stiffly: they cannot tell a small mode from a few
+anomalies. Among the latents, whose own variance is one, it is made three at most: the wider the
+kernels, the less far out a row is. Where no row is trimmed, all are said to be normal, and the
+kernels are as narrow as they come.
 
 Removing columns from a kernel density of products is exact, so that of any subset of columns the
 log-density costs what that of all does: what `skgauss.shapley` needs.
@@ -55,6 +56,7 @@ _SHARE = 0.8  # of the rows, at most, in one member
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _WIDEST = 3.0  # variance of a stiff kernel among latents of variance 1
 _STIFF_ROWS = 500  # a table of so many rows has kernels of twice the variance
+_STIFFEST = 6.0  # times the variance, see the guide
 
 
 class KernelMember(NamedTuple):
@@ -171,9 +173,9 @@ class KernelEnsemble:
         those of the second; at most 80 % of all.
     rng : numpy.random.Generator
     trim : float or "auto", default="auto"
-        Rows that the margins do without, see `skgauss.robust.central_rows`; so does one of the
-        subsamples, if there are several: the others are drawn from all rows. With 0, none, and the
-        kernels are not widened for a table of few rows.
+        Rows that the margins and the members do without, see `skgauss.robust.central_rows`; of
+        those in the second system of coordinates only one does, if there are several. With 0, none,
+        and the kernels are not widened for a table of few rows.
 
     Attributes
     ----------
@@ -201,9 +203,9 @@ class KernelEnsemble:
         self.coarse = smooth_margin(Y_few, few, _COARSE_KNOTS)
         Y_kept, kept = central_columns(Y_few, few, central)
         self.fine, self.stiff = (smooth_margin(Y_kept, kept, k) for k in ("auto", _COARSE_KNOTS))
-        stiffness = 1.0 if trim == 0 else 1 + _STIFF_ROWS / n_weighted(weight)
+        stiffness = min(_STIFFEST, 1 + _STIFF_ROWS / n_weighted(weight)) if trim else 1.0
 
-        def member(weight, size, coordinates, widest=math.inf, lost=()):
+        def member(weight, lost, size, coordinates, widest=math.inf):
             most = max(1, math.ceil(_SHARE * n_weighted(weight)))
             counts = draw_rows(weight, min(size, most), rng)
             rows = np.flatnonzero(counts)
@@ -217,16 +219,18 @@ class KernelEnsemble:
         def latents(X):
             return self.coarse.forward(X)[0]
 
-        self.members = [member(weight, max_samples, latents, _WIDEST) for _ in range(n_members)]
+        alone = np.zeros(len(weight))
+        alone[: len(few)] = np.where(central, few, 0)
+        of_central, of_all = (alone, lost_columns(Y_few, central)), (weight, ())
+
+        def members(drawn_from, *args):
+            return [member(rows, lost, *args) for rows, lost in drawn_from]
+
+        self.members = members([of_central] * n_members, max_samples, latents, _WIDEST)
         self.units, size = self.coarse.units.beside_atoms(Y_few, few), max(1, max_samples // 2)
-        drawn_from: list[tuple] = [(weight, ())] * n_members
-        if n_members > 1:
-            alone = np.zeros(len(weight))
-            alone[: len(few)] = np.where(central, few, 0)
-            drawn_from[0] = alone, lost_columns(Y_few, central)
-        self.scaled_members = [
-            member(weight, size, self.units.of, lost=lost) for weight, lost in drawn_from
-        ]
+        one = min(1, n_members - 1)
+        drawn_from = [of_central] * one + [of_all] * (n_members - one)
+        self.scaled_members = members(drawn_from, size, self.units.of)
 
     def _margins(self, X):
         """Coarse latents, and of every column what it adds besides its dependence."""

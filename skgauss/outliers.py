@@ -6,15 +6,16 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from joblib import Parallel, delayed
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 
 from skgauss._blas import one_blas_thread
 from skgauss._calibration import HeldOut, held_out_rows, pooled_p_values
 from skgauss._documentation import DocumentationLinkMixin
-from skgauss._scoring import EstimatorEnsemble, Scorer, fitted, rounding, taken, weighted_quantile
+from skgauss._members import EstimatorEnsemble, taken, wanted_metadata
+from skgauss._scoring import Scorer
+from skgauss._thresholds import threshold
 from skgauss._validation import (
     HasMethods,
     Interval,
@@ -26,20 +27,18 @@ from skgauss._validation import (
 )
 from skgauss._version import VersionedStateMixin
 from skgauss.conformal import benjamini_hochberg
-from skgauss.content import draw_rows, n_weighted, ranked_columns, row_keys
+from skgauss.content import draw_rows, n_weighted, ranked_columns
 from skgauss.explanation import Explanation, explained, typical_shares
 from skgauss.kernel_ensemble import KernelEnsemble
 from skgauss.latent_ensemble import LatentEnsemble
-from skgauss.resolution import column_resolution
 from skgauss.robust import central_rows
 
 __all__ = ["DensityOutlierDetector"]
 
 _N_MEMBERS = 10
 _MAX_SAMPLES = 512
+_LEAST_RANGE = 2.0  # nats; the fence is three below: a twentieth of the density, or less
 _N_REFERENCE = 100  # training rows that explanations start from
-_FENCE = 1.5  # interquartile ranges
-_ZERO_DENSITY = -1e80  # a score that comes from a density of zero is below
 
 
 class DensityOutlierDetector(
@@ -49,7 +48,7 @@ class DensityOutlierDetector(
 
     By default the density is one made to rank rows, the mean of two: the columns' own densities,
     fitted to rows that a stiff, robust fit does not find far out, with their dependence as ten
-    small random subsamples see it; and what ten others see of the columns as they are
+    small random subsamples of these see it; and what ten others see of the columns as they are
     (`skgauss.kernel_ensemble`). A cluster of anomalies thins out in a small subsample. A row that
     is itself in a subsample is scored by the others in it, so that training rows and new rows are
     scored alike.
@@ -65,9 +64,9 @@ class DensityOutlierDetector(
         interquartile ranges below the first quartile are flagged, quartiles of those scores that do
         not come from a density of zero. Of clean rows that is 0.35 % if scores are normal and 4.8 %
         if they fall off exponentially; of new normal rows of three benchmark tables, 0.4 to 6 %.
-        Fewer columns and heavier tails make it more, and so do discrete columns by themselves,
-        whose few scores leave next to nothing between the quartiles (a fifth and more): then give a
-        share or use `predict_fdr`.
+        For log-densities of the default density the range is two nats at least: of few columns, and
+        of discrete ones, whose few scores can leave next to nothing between the quartiles, no row
+        is flagged that is less than three nats below the first quartile.
     criterion : {"log_density", "latent_norm", "typicality"}, default="log_density"
         "log_density" depends on the coordinates: the logarithm of a column is another table.
         "latent_norm" is minus half the squared norm of the latents, a property of the map: twice
@@ -87,8 +86,9 @@ class DensityOutlierDetector(
         Share of the training rows that are not learned from, the strangest under a robust Gaussian
         of the columns' latents. "auto" drops those whose score lies more than four interquartile
         ranges below the first quartile, hence at most a quarter. The default density fits
-        the columns' own densities without them; members of ``criterion="latent_norm"`` and an
-        estimator given are fitted without them, and there "auto" drops none. 0 says that all
+        the columns' own densities and their dependence without them; members of
+        ``criterion="latent_norm"`` and an estimator given are fitted without them, and there "auto"
+        drops none. 0 says that all
         training rows are normal: with the default density, few rows then tell finer what is not.
     calibration : float in (0, 1), "cross" or None, default=None
         Share of the rows held out of the fit for `p_values`. "cross" fits five more models, each
@@ -260,27 +260,11 @@ class DensityOutlierDetector(
             )
 
     def _metadata(self, weight, fit_params):
-        """Check that what is passed along with the rows is wanted by someone."""
-        if self.estimator is None:
-            if fit_params:
-                raise TypeError(
-                    f"fit got {sorted(fit_params)}, but estimator=None takes sample_weight only."
-                )
-            return {}
-        if routing_enabled():
+        """What is passed along with the rows, if someone wants it."""
+        if routing_enabled() and self.estimator is not None:
             given = fit_params if weight is None else {**fit_params, "sample_weight": weight}
             return dict(process_routing(self, "fit", **given).estimator.fit) if given else {}
-        if weight is not None:
-            fit_params = {**fit_params, "sample_weight": weight}
-        for name in fit_params:
-            if not has_fit_parameter(self.estimator, name):
-                raise TypeError(
-                    f"{name} was passed to fit, but estimator={self.estimator!r} does not take it "
-                    f"in its own fit: leave {name} out, or give an estimator that does. A step of "
-                    "a pipeline gets it by scikit-learn's metadata routing: "
-                    f"set_config(enable_metadata_routing=True), set_fit_request({name}=True)."
-                )
-        return fit_params
+        return wanted_metadata(self.estimator, weight, fit_params)
 
     def _fit(self, X, weight, fit_params):
         rng = numpy_generator(self.random_state)
@@ -303,22 +287,13 @@ class DensityOutlierDetector(
         self.calibration_scores_ = (
             np.concatenate([part.scores for part in calibration]) if calibration else None
         )
-        self.offset_ = self._offset(scores, counted)
+        in_nats = self.estimator is None and self.criterion == "log_density"
+        least = _LEAST_RANGE if in_nats else 0.0
+        self.offset_ = threshold(scores, counted, self.contamination, least)
         normal = rows[scores[rows] >= self.offset_]  # one far row would be most of a mean
         normal = normal if len(normal) else rows
         self.reference_ = self._reference(X[normal], counted[normal], rng)
         self._typical: np.ndarray | None = None
-
-    def _offset(self, scores, weight):
-        if self.contamination == "auto":
-            seen = scores > _ZERO_DENSITY
-            if seen.any():  # else all are alike
-                scores, weight = scores[seen], weight[seen]
-            low, high = (weighted_quantile(scores, weight, share) for share in (0.25, 0.75))
-            offset = low - _FENCE * (high - low)
-        else:
-            offset = weighted_quantile(scores, weight, self.contamination)
-        return float(offset - rounding(offset))
 
     def _reference(self, X, weight, rng):
         """Rows that stand for all, a row of weight k for k."""
@@ -333,7 +308,17 @@ class DensityOutlierDetector(
         if self.estimator is None:
             ensemble = self._fit_default(X[rows], weight[rows], rng)
         else:
-            ensemble = self._fit_clones(X, rows, weight, fit_params, rng)
+            ensemble = EstimatorEnsemble.fit(
+                self.estimator,
+                (X, weight, fit_params),
+                rows,
+                rng,
+                n_members=self._size(self.n_estimators, 1),
+                max_samples=self._size(self.max_samples, len(rows)),
+                trim=self.trim,
+                by_latents=self.criterion == "latent_norm",
+                n_jobs=self.n_jobs,
+            )
         scorer = Scorer(ensemble, None, self.n_jobs)
         if self.criterion != "typicality":
             return scorer
@@ -352,31 +337,6 @@ class DensityOutlierDetector(
                 return KernelEnsemble(Y, weight, n_members, max_samples, rng, self.trim)
             kept = None if self.trim == "auto" else central_rows(Y, weight, self.trim)
             return LatentEnsemble(Y, weight, n_members, max_samples, rng, kept)
-
-    def _fit_clones(self, X, rows, weight, fit_params, rng):
-        if self.trim != "auto":
-            rows = rng.permutation(rows)  # where there are many, the first of them are looked at
-            rows = np.sort(rows[central_rows(X[rows].T, weight[rows], self.trim)])
-        n_members = self._size(self.n_estimators, 1)
-        size = min(self._size(self.max_samples, len(rows)), len(rows))
-        params = self.estimator.get_params()
-        seeds = sorted(p for p in params if p.rpartition("__")[2] == "random_state")
-        if n_members == 1:  # a seed that was given holds; members should differ
-            seeds = [p for p in seeds if params[p] is None]
-        spreading = [p for p in params if p.rpartition("__")[2] == "dequantize"]
-        tied = bool(spreading) and bool(column_resolution(X[rows], weight[rows]).any())
-        tasks = []
-        for _ in range(n_members):
-            drawn = rows if size == len(rows) else np.sort(rng.permutation(rows)[:size])
-            member = clone(self.estimator)
-            if tied:
-                member.set_params(**dict.fromkeys(spreading, True))
-            member.set_params(**{name: int(rng.integers(2**31 - 1)) for name in seeds})
-            tasks.append((member, X[drawn], taken(fit_params, drawn, len(X))))
-        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
-        members = parallel(delayed(fitted)(*task) for task in tasks)
-        keys = [row_keys(X_drawn) for _, X_drawn, _ in tasks] if n_members > 1 else []
-        return EstimatorEnsemble(members, keys, self.criterion == "latent_norm")
 
     def score_samples(self, X: Any) -> np.ndarray:
         """How normal every row is: high is normal.

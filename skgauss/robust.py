@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skgauss._margin import Margin, common_values, lost_columns
-from skgauss._scoring import weighted_quantile
+from skgauss._thresholds import lower_fence, weighted_quantile
 from skgauss.moments import Moments
 
 __all__ = ["central_rows", "stiff_scores"]
@@ -53,8 +53,7 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
         return np.ones(len(weight), bool)
     scores = stiff_scores(Y, weight)
     if trim == "auto":
-        low, high = (weighted_quantile(scores, weight, share) for share in (0.25, 0.75))
-        central = scores >= low - _FENCE * (high - low)
+        central = scores >= lower_fence(scores, weight, _FENCE)
     else:
         central = scores >= weighted_quantile(scores, weight, float(trim))
     return central | _lost_levels(Y, weight, central)

@@ -143,3 +143,13 @@ def test_little_time_goes_to_the_mixture_in_the_head():
     np.testing.assert_allclose(model.score_samples(X), scores, atol=1e-5)  # rotated in float32
     np.testing.assert_allclose(model.inverse_transform(model.transform(X)), X, atol=1e-8)
     assert model.set_params(warm_start=True, max_time=None, max_iter=2).fit(X).n_iter_ == 2
+
+
+def test_training_has_the_time_that_is_left():
+    table = SimpleNamespace(X=np.empty((150, 3)), weight=np.ones(150))
+    model = GlowGaussianizer(max_time=10)
+    config = skgauss._plan.configured(model, table, behind_mixture=False)
+    options = skgauss._plan.training_options(model, config, one_pass=False, spent=3)
+    assert options.max_time == 7
+    late = skgauss._plan.training_options(model, config, one_pass=False, spent=30)
+    assert 0 < late.max_time < 0.01

@@ -14,6 +14,7 @@ from skgauss.bijections import FixedMixture, GlowStack
 from skgauss.head import has_mixture, head_forward, head_inverse
 from skgauss.head_selection import fit_head
 from skgauss.iteration import Columns
+from skgauss.marginals import SplineMarginal
 from skgauss.mixture_growth import fit_gaussian_mixture, held_out_likelihoods
 from skgauss.mixture_head import select_mixture, spread_ties
 from tests.estimators import small_table, two_moons
@@ -257,3 +258,14 @@ def test_time_enough_gives_the_mixture_of_no_limit():
     limited, unlimited = (select_mixture(table, held_out, (4,), t) for t in (1e4, None))
     for name, value in vars(unlimited).items():
         np.testing.assert_array_equal(getattr(limited, name), value)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-3])
+def test_what_is_promised_of_a_mixture_is_about_what_it_gives(unit):
+    X = unit * two_moons(1500, seed=0)
+    table, held_out = (Columns(part.T.copy(), np.ones(len(part))) for part in (X[:1000], X[1000:]))
+    for marginal in skgauss.head_selection.follows(SplineMarginal(subsample=None)):
+        fitted = skgauss.head_selection.fit_marginal(marginal, table)
+        front = skgauss.head_selection._Front.of(fitted, table, held_out)
+        given = front.log_likelihood(front.head())
+        assert given - 0.1 < front.promise() < given + 0.5

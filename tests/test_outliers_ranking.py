@@ -60,7 +60,7 @@ def test_the_log_density_is_the_mean_of_two():
     np.testing.assert_allclose(along[-1], ensemble.log_density(rows), rtol=1e-9)
 
 
-@pytest.mark.parametrize(("trim", "at_least"), [("auto", 0.75), (0, 0.95)])
+@pytest.mark.parametrize(("trim", "at_least"), [("auto", 0.9), (0, 0.95)])
 def test_few_rows_that_are_known_to_be_clean_tell_more(trim, at_least):
     """Half of a class of fifty irises, against the rest of it and two other classes."""
     X, y = load_iris(return_X_y=True)
@@ -150,7 +150,7 @@ def test_amounts_that_few_rows_have_do_not_hide_what_is_strange(share):
         found.append(roc_auc_score(np.arange(2000) < 20, -scores))
         paid = scores[20:][X[20:, 2] > 0]
         assert np.median(paid) > scores[20:].max() - 20
-    assert np.mean(found) > 0.97
+    assert np.mean(found) > 0.96
 
 
 def test_discrete_columns_by_themselves_are_ranked_by_their_probability():

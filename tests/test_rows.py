@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 from skgauss import rows
 from skgauss.head import head_forward
@@ -96,6 +97,27 @@ def test_dependent_columns_get_noise(n_rows):
 
 def test_fewer_rows_than_columns_get_a_lot_of_noise():
     assert (noise_of(RNG.normal(size=(10, 30))) > 0.3).all()
+
+
+@pytest.mark.parametrize("n_columns", [2, 10])
+def test_noise_is_the_least_within_two_nats_of_the_likeliest(n_columns):
+    """Against densities of SciPy, fold by fold; the folds are drawn as they are there."""
+    Z = np.random.default_rng(1).normal(size=(40, n_columns))
+    folds = np.random.default_rng(0).permutation(40) % 5
+    variances = np.logspace(-6, 0, 25)
+    likelihoods = np.zeros(25)
+    for k in range(5):
+        train, test = Z[folds != k], Z[folds == k]
+        covariance = np.cov(train.T, bias=True)
+        for i, variance in enumerate(variances):
+            normal = multivariate_normal(
+                train.mean(axis=0), covariance + variance * np.eye(n_columns)
+            )
+            likelihoods[i] += normal.logpdf(test).sum()
+    near = variances[likelihoods >= likelihoods.max() - 2]
+    assert 0 < len(near) < 25
+    expected = 0 if near[0] == variances[0] else np.sqrt(near[0])
+    np.testing.assert_allclose(noise_of(Z), expected)
 
 
 @pytest.mark.parametrize("n_rows", [2, 3])
