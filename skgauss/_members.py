@@ -31,7 +31,7 @@ class EstimatorEnsemble:
             rows = rng.permutation(rows)  # where there are many, the first of them are looked at
             rows = np.sort(rows[central_rows(X[rows].T, weight[rows], trim)])
         size = min(max_samples, len(rows))
-        changes, seeds = _changes(estimator, X[rows], weight[rows], n_members)
+        changes, seeds = _changes(estimator, X, weight, rows, n_members)
         tasks = []
         for _ in range(n_members):
             drawn = rows if size == len(rows) else np.sort(rng.permutation(rows)[:size])
@@ -73,7 +73,7 @@ class EstimatorEnsemble:
         return np.maximum(scores, _LOWEST)
 
 
-def _changes(estimator, X, weight, n_members):
+def _changes(estimator, X, weight, rows, n_members):
     """Parameters that members have otherwise than the estimator, and those that are seeds."""
     params = estimator.get_params()
 
@@ -83,7 +83,7 @@ def _changes(estimator, X, weight, n_members):
     seeds, spreading = called("random_state"), called("dequantize")
     if n_members == 1:  # a seed that was given holds; members should differ
         seeds = [p for p in seeds if params[p] is None]
-    tied = bool(spreading) and bool(column_resolution(X, weight).any())
+    tied = bool(spreading) and bool(column_resolution(X[rows], weight[rows]).any())
     return dict.fromkeys(spreading, True) if tied else {}, seeds
 
 
@@ -101,12 +101,6 @@ def taken(fit_params, rows, n_rows):
 
 def wanted_metadata(estimator, weight, fit_params):
     """What is passed along with the rows, if the estimator takes all of it in its own fit."""
-    if estimator is None:
-        if fit_params:
-            raise TypeError(
-                f"fit got {sorted(fit_params)}, but estimator=None takes sample_weight only."
-            )
-        return {}
     if weight is not None:
         fit_params = {**fit_params, "sample_weight": weight}
     for name in fit_params:

@@ -1,4 +1,4 @@
-"""How a detector's ensemble scores rows: block by block, in threads."""
+"""How a detector's ensemble scores rows: those of the default density by blocks, in threads."""
 
 from __future__ import annotations
 

@@ -13,11 +13,24 @@ from skgauss.noise import noise_scale
 from skgauss.rows import FULL_BATCH, INIT_ROWS, pad_rows
 from skgauss.training import N_THREADS, compiling_ahead
 
-__all__ = ["compiling_steps", "start"]
+__all__ = ["compiling_steps", "started_flow"]
 
 
-def start(glow, table, train, held_out, rng, *, share_of_time=1.0, like=None):
-    """Fit the head, and initialise the steps from the data behind it.
+def started_flow(glow, table, train, held_out, rng, *, share_of_time=1.0, like=None):
+    """Fit the head, which takes longest, and initialise the steps from the data behind it.
+
+    Parameters
+    ----------
+    glow : GlowGaussianizer
+        Its parameters say what to make.
+    table : Table
+    train, held_out : arrays of int
+        Rows to fit to, and to choose the head by.
+    rng : numpy.random.Generator
+    share_of_time : float, default=1.0
+        Of ``glow.max_time``, that the head may take.
+    like : Chain, default=None
+        A head to be like: one of its kind and size is fitted, and nothing is chosen.
 
     Returns
     -------

@@ -7,11 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from skgauss._scoring import Scorer, by_blocks
+from skgauss.content import draw_rows, n_weighted, ranked_columns
 from skgauss.kernel_ensemble import KernelEnsemble
 from skgauss.shapley import contributions, replaced_levels
 
 __all__ = ["Explanation"]
 
+_N_REFERENCE = 100  # training rows that explanations start from
 _N_REPLACED = 20  # training rows, where any score is explained by replacing columns
 _N_ORDERS = 10
 _BLOCK = 64  # rows whose columns are replaced at a time
@@ -50,6 +52,13 @@ class Explanation(NamedTuple):
         """Columns that make a row strange, the first reason first, with their contributions."""
         order = np.argsort(self.contributions[row], kind="stable")[:n_reasons]
         return [(self.columns[j], float(self.contributions[row, j])) for j in order]
+
+
+def reference_rows(X: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows that stand for all, a row of weight k for k."""
+    Y, weight = ranked_columns(X, weight, int(rng.integers(2**63)))
+    counts = draw_rows(weight, min(_N_REFERENCE, n_weighted(weight)), rng)
+    return rng.permutation(np.repeat(Y, counts, axis=1).T)
 
 
 def typical_shares(scorer: Scorer, reference: np.ndarray) -> np.ndarray | None:

@@ -22,7 +22,7 @@ from skgauss._plan import (
     leaves_steps_alone,
     training_options,
 )
-from skgauss._start import compiling_steps, start
+from skgauss._start import compiling_steps, started_flow
 from skgauss._validation import (
     CallbackSupportMixin,
     Interval,
@@ -356,7 +356,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
                 ahead = compiling_steps(self, expected, X.shape[1], len(held_out))
             with ahead, one_blas_thread():  # or the threads that fit the head wait for each other
                 share = 1.0 if only_head else _HEAD_TIME
-                self.flow_, self.training_noise_ = start(
+                self.flow_, self.training_noise_ = started_flow(
                     self, table, train, held_out, rng, share_of_time=share
                 )
         config = configured(self, table, has_mixture(self._parts()[0]))
@@ -386,7 +386,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         table = table.drawing_from(rng)
         with one_blas_thread():
             like = self._parts()[0]
-            self.flow_, self.training_noise_ = start(self, table, train, nothing, rng, like=like)
+            self.flow_, self.training_noise_ = started_flow(
+                self, table, train, nothing, rng, like=like
+            )
         options = dataclasses.replace(options, stop_after=n_iter)
         rows = self._behind_head(table, train, nothing) if n_iter else None
         state, progress = self._train(rows, options, rng)

@@ -56,7 +56,7 @@ _SHARE = 0.8  # of the rows, at most, in one member
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _WIDEST = 3.0  # variance of a stiff kernel among latents of variance 1
 _STIFF_ROWS = 500  # a table of so many rows has kernels of twice the variance
-_STIFFEST = 6.0  # times the variance, see the guide
+_STIFFEST = 6.0  # times the variance
 
 
 class KernelMember(NamedTuple):
@@ -170,7 +170,8 @@ class KernelEnsemble:
         Frequencies.
     n_members, max_samples : int
         Number of subsamples in either system of coordinates, and rows in each of the first, twice
-        those of the second; at most 80 % of all.
+        those of the second; at most 80 % of those that they are drawn from: all, or where some are
+        trimmed the central ones of 10,000.
     rng : numpy.random.Generator
     trim : float or "auto", default="auto"
         Rows that the margins and the members do without, see `skgauss.robust.central_rows`; of
@@ -219,9 +220,11 @@ class KernelEnsemble:
         def latents(X):
             return self.coarse.forward(X)[0]
 
-        alone = np.zeros(len(weight))
-        alone[: len(few)] = np.where(central, few, 0)
-        of_central, of_all = (alone, lost_columns(Y_few, central)), (weight, ())
+        of_central = of_all = weight, ()
+        if not central.all():
+            alone = np.zeros(len(weight))
+            alone[: len(few)] = np.where(central, few, 0)
+            of_central = alone, lost_columns(Y_few, central)
 
         def members(drawn_from, *args):
             return [member(rows, lost, *args) for rows, lost in drawn_from]

@@ -27,8 +27,8 @@ from skgauss._validation import (
 )
 from skgauss._version import VersionedStateMixin
 from skgauss.conformal import benjamini_hochberg
-from skgauss.content import draw_rows, n_weighted, ranked_columns
-from skgauss.explanation import Explanation, explained, typical_shares
+from skgauss.content import ranked_columns
+from skgauss.explanation import Explanation, explained, reference_rows, typical_shares
 from skgauss.kernel_ensemble import KernelEnsemble
 from skgauss.latent_ensemble import LatentEnsemble
 from skgauss.robust import central_rows
@@ -38,7 +38,6 @@ __all__ = ["DensityOutlierDetector"]
 _N_MEMBERS = 10
 _MAX_SAMPLES = 512
 _LEAST_RANGE = 2.0  # nats; the fence is three below: a twentieth of the density, or less
-_N_REFERENCE = 100  # training rows that explanations start from
 
 
 class DensityOutlierDetector(
@@ -64,9 +63,10 @@ class DensityOutlierDetector(
         interquartile ranges below the first quartile are flagged, quartiles of those scores that do
         not come from a density of zero. Of clean rows that is 0.35 % if scores are normal and 4.8 %
         if they fall off exponentially; of new normal rows of three benchmark tables, 0.4 to 6 %.
-        For log-densities of the default density the range is two nats at least: of few columns, and
-        of discrete ones, whose few scores can leave next to nothing between the quartiles, no row
-        is flagged that is less than three nats below the first quartile.
+        For log-densities of the default density the range is two nats at least, so that no row is
+        flagged that is less than three nats below the first quartile: of two normal columns 1.2 %
+        are. Other scores of discrete columns by themselves can leave next to nothing between the
+        quartiles, and more are flagged: then give a share or use `predict_fdr`.
     criterion : {"log_density", "latent_norm", "typicality"}, default="log_density"
         "log_density" depends on the coordinates: the logarithm of a column is another table.
         "latent_norm" is minus half the squared norm of the latents, a property of the map: twice
@@ -80,16 +80,17 @@ class DensityOutlierDetector(
         both of its systems of coordinates, 1 for an estimator given.
     max_samples : int or "auto", default="auto"
         Rows of a subsample: 512 for the default density, half as many where columns are merely
-        scaled, and at most 80 % of all; all rows for an estimator given. A mode of fewer rows than
+        scaled, and at most 80 % of all, or of 10,000 where some are trimmed; all rows for an
+        estimator given. A mode of fewer rows than
         the table has per subsampled row is held for an anomaly: a stated prior, not an estimate.
     trim : float in [0, 0.5] or "auto", default="auto"
-        Share of the training rows that are not learned from, the strangest under a robust Gaussian
-        of the columns' latents. "auto" drops those whose score lies more than four interquartile
-        ranges below the first quartile, hence at most a quarter. The default density fits
-        the columns' own densities and their dependence without them; members of
-        ``criterion="latent_norm"`` and an estimator given are fitted without them, and there "auto"
-        drops none. 0 says that all
-        training rows are normal: with the default density, few rows then tell finer what is not.
+        Share of the training rows to leave out, the strangest under a robust Gaussian of the
+        columns' latents. "auto" is those whose score lies more than four interquartile ranges below
+        the first quartile, hence at most a quarter. The default density leaves them out of the
+        columns' own densities, of their dependence and of one of the ten members that see the
+        columns merely scaled; members of ``criterion="latent_norm"`` and an estimator given are
+        fitted without them, and there "auto" is none. 0 says that all training rows are normal:
+        with the default density, few rows then tell finer what is not.
     calibration : float in (0, 1), "cross" or None, default=None
         Share of the rows held out of the fit for `p_values`. "cross" fits five more models, each
         without a fifth of the rows, and holds out every row once.
@@ -133,8 +134,9 @@ class DensityOutlierDetector(
     The parameter is called `criterion`, not ``score``: an attribute of that name would make
     pipelines and searches take it for scikit-learn's method.
 
-    The outer fence, the quarter, 512 rows, and of `skgauss.kernel_ensemble` the stiffness and the
-    second system of coordinates, its units too, were chosen on the fifteen ADBench sets of our
+    The outer fence, the quarter, 512 rows, and of `skgauss.kernel_ensemble` the stiffness and its
+    bounds, what the members are drawn from, and the second system of coordinates, its units too,
+    were chosen on the fifteen ADBench sets of our
     benchmark, under both of its protocols and with anomalies among the training rows: figures on
     these sets are those of a choice made on them.
 
@@ -261,7 +263,13 @@ class DensityOutlierDetector(
 
     def _metadata(self, weight, fit_params):
         """What is passed along with the rows, if someone wants it."""
-        if routing_enabled() and self.estimator is not None:
+        if self.estimator is None:
+            if fit_params:
+                raise TypeError(
+                    f"fit got {sorted(fit_params)}, but estimator=None takes sample_weight only."
+                )
+            return {}
+        if routing_enabled():
             given = fit_params if weight is None else {**fit_params, "sample_weight": weight}
             return dict(process_routing(self, "fit", **given).estimator.fit) if given else {}
         return wanted_metadata(self.estimator, weight, fit_params)
@@ -292,14 +300,8 @@ class DensityOutlierDetector(
         self.offset_ = threshold(scores, counted, self.contamination, least)
         normal = rows[scores[rows] >= self.offset_]  # one far row would be most of a mean
         normal = normal if len(normal) else rows
-        self.reference_ = self._reference(X[normal], counted[normal], rng)
+        self.reference_ = reference_rows(X[normal], counted[normal], rng)
         self._typical: np.ndarray | None = None
-
-    def _reference(self, X, weight, rng):
-        """Rows that stand for all, a row of weight k for k."""
-        Y, weight = ranked_columns(X, weight, int(rng.integers(2**63)))
-        counts = draw_rows(weight, min(_N_REFERENCE, n_weighted(weight)), rng)
-        return rng.permutation(np.repeat(Y, counts, axis=1).T)
 
     def _fit_scorer(self, X, weight, rows, fit_params, rng):
         """Fit an ensemble to some rows."""

@@ -1,4 +1,4 @@
-"""DensityOutlierDetector: contract, p-values, reasons, hostile tables."""
+"""DensityOutlierDetector: contract, thresholds, what is passed along, hostile tables."""
 
 from __future__ import annotations
 
@@ -89,6 +89,23 @@ def test_the_fence_lies_three_nats_below_the_first_quartile_at_least():
     spread = np.linspace(-9, -1, 101)
     assert threshold(spread, np.ones(101), "auto", 2.0) == pytest.approx(-7 - 1.5 * 4)
     assert threshold(scores, ones, 0.05, 2.0) == pytest.approx(np.quantile(scores, 0.05))
+
+
+@pytest.mark.parametrize(
+    ("options", "least"),
+    [
+        ({}, 2),
+        ({"criterion": "typicality"}, 0),
+        ({"criterion": "latent_norm"}, 0),
+        ({"estimator": GaussianMixture()}, 0),
+    ],
+)
+def test_only_log_densities_of_the_default_density_have_a_least_fence(options, least):
+    X = correlated(300, 1)
+    model = detector(**options).fit(X)
+    low, high = np.quantile(model.score_samples(X), [0.25, 0.75])
+    assert high - low < 2
+    assert model.offset_ == pytest.approx(low - 1.5 * max(high - low, least), rel=1e-6)
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)

@@ -11,6 +11,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KernelDensity
 
+import skgauss.kernel_ensemble
 from skgauss._margin import Margin, central_columns, lost_columns
 from skgauss.content import ranked_columns, row_keys
 from skgauss.kernel_ensemble import KernelEnsemble
@@ -230,7 +231,7 @@ def test_a_rarer_value_is_stranger_and_no_share_of_the_rows_is_a_threshold():
     assert strangeness[0] < 50
 
 
-def test_the_central_member_knows_its_rows_and_borrows_a_lost_column_from_all():
+def test_central_members_know_their_rows_and_borrow_a_lost_column_from_all():
     rng = np.random.default_rng(0)
     pays = np.arange(1000) < 100  # and lies far out in other columns
     X = rng.normal(size=(1000, 4)) + 15 * pays[:, None]
@@ -238,14 +239,35 @@ def test_the_central_member_knows_its_rows_and_borrows_a_lost_column_from_all():
     weight = np.where(pays, 6.0, 1.0)
     weight[100:500] = 4
     Y, ranked_weight = ranked_columns(X, weight, 0)
-    central = KernelEnsemble(Y, ranked_weight, 4, 512, rng).scaled_members[0]
-    own = central.own(row_keys(X))
-    assert np.sum(own >= 0) == len(central.centres)
-    assert not (own[pays] >= 0).any()
-    share = weight[pays].sum() / weight.sum()
-    assert np.mean(central.centres[:, 3] > 0.1) == pytest.approx(share, abs=0.07)
-    of_heavy = central.counts[own[100:500][own[100:500] >= 0]].sum() / central.counts.sum()
-    assert of_heavy == pytest.approx(1600 / 2100, abs=0.07)
+    ensemble = KernelEnsemble(Y, ranked_weight, 4, 512, rng)
+    for member in (*ensemble.members, ensemble.scaled_members[0]):
+        own = member.own(row_keys(X))
+        assert np.sum(own >= 0) == len(member.centres)
+        assert not (own[pays] >= 0).any()
+        share = weight[pays].sum() / weight.sum()
+        amounts = member.centres[:, 3] - np.median(member.centres[:, 3])
+        assert np.mean(amounts > 0.1) == pytest.approx(share, abs=0.07)
+        of_heavy = member.counts[own[100:500][own[100:500] >= 0]].sum() / member.counts.sum()
+        assert of_heavy == pytest.approx(1600 / 2100, abs=0.07)
+    assert all((m.own(row_keys(X[pays])) >= 0).any() for m in ensemble.scaled_members[1:])
+
+
+def test_where_all_rows_are_normal_members_are_drawn_from_all_of_them(monkeypatch):
+    monkeypatch.setattr(skgauss.kernel_ensemble, "_MARGIN_ROWS", 100)
+    Y, weight = ranked_columns(np.random.default_rng(0).normal(size=(1000, 2)), None, 0)
+    ensemble = KernelEnsemble(Y, weight, 2, 500, np.random.default_rng(0), trim=0)
+    assert [len(member.centres) for member in ensemble.members] == [500, 500]
+
+
+@pytest.mark.parametrize(("n_rows", "stiffness"), [(40, 6), (1000, 1.5)])
+def test_kernels_are_stiffer_where_rows_are_few_up_to_a_bound(n_rows, stiffness):
+    Y, weight = ranked_columns(np.random.default_rng(0).normal(size=(n_rows, 2)), None, 0)
+    stiff, plain = (
+        KernelEnsemble(Y, weight, 2, 512, np.random.default_rng(0), trim).scaled_members[1]
+        for trim in (1e-9, 0)
+    )
+    np.testing.assert_array_equal(stiff.keys, plain.keys)
+    np.testing.assert_allclose(stiff.variance / plain.variance, stiffness)
 
 
 def test_kernels_among_latents_are_no_wider_than_three_variances():

@@ -15,9 +15,6 @@ from skgauss.conformal import benjamini_hochberg, conformal_p_values
 from skgauss.shapley import contributions, replaced_levels
 from tests.estimators import correlated, detector
 
-CRITERIA = ("log_density", "latent_norm", "typicality")
-
-
 # p-values
 
 
