@@ -158,6 +158,15 @@ def _squares(Z):
     return np.maximum(norms + norms[:, None] - 2 * Z @ Z.T, 0)
 
 
+def _borrowed(Y, weight, n_rows, rng):
+    """Rows drawn evenly, every value as often as it is expected to be, up to rounding."""
+    order = np.lexsort(Y)
+    upto = np.cumsum(weight[order])
+    places = (rng.uniform() + np.arange(n_rows)) * (upto[-1] / n_rows)
+    drawn = np.minimum(np.searchsorted(upto, places, side="right"), len(order) - 1)
+    return Y[:, rng.permutation(order[drawn])]
+
+
 class KernelEnsemble:
     """Kernel densities of small subsamples, behind robust margins and without; see the module.
 
@@ -213,8 +222,7 @@ class KernelEnsemble:
             X = np.ascontiguousarray(Y[:, rows].T)
             keys = row_keys(X)
             if len(lost):
-                lenders = rng.choice(len(few), len(X), p=few / few.sum())
-                X[:, lost] = Y_few[np.ix_(lost, lenders)].T
+                X[:, lost] = _borrowed(Y_few[lost], few, len(X), rng).T
             return KernelMember.of(coordinates(X), counts[rows], keys, stiffness, widest)
 
         def latents(X):
