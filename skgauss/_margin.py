@@ -19,6 +19,7 @@ _STILL = 1e-6  # of its value: standard deviation of a constant column
 _ATOM = 0.02  # share of the rows that makes a repeated value a common one
 _ATOM_WIDTH = 0.1  # standard deviations that an atom in a continuous column is spread over
 _ATOM_PIECES = 64
+_SELDOM = 0.5  # of what is expected: a column varies in rows left out, mostly
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # whose multiples fill an interval evenly
 
 
@@ -73,9 +74,20 @@ class Margin(NamedTuple):
         return log_slope - 0.5 * z**2
 
 
-def lost_columns(Y, central):
-    """Columns that are constant in the central rows alone."""
-    return np.flatnonzero((np.ptp(Y[:, central], axis=1) == 0) & (np.ptp(Y, axis=1) > 0))
+def lost_columns(Y, weight, central):
+    """Columns that vary in the central rows less than half as often as in all.
+
+    That is how often they have another value than the one of most central rows, where there is one.
+    """
+    kept, shares = Y[:, central], weight[central]
+    lost = []
+    for j, column in enumerate(Y):
+        low, high = (weighted_quantile(kept[j], shares, share) for share in (0.25, 0.75))
+        often = np.sum(weight[column != low]) / weight.sum()
+        seldom = np.sum(shares[kept[j] != low]) / shares.sum()
+        if low == high and seldom < _SELDOM * often:
+            lost.append(j)
+    return np.array(lost, dtype=int)
 
 
 def central_columns(Y, weight, central):
@@ -85,12 +97,12 @@ def central_columns(Y, weight, central):
     share is spread like an atom.
     """
     kept, shares = Y[:, central], weight[central]
-    lost = lost_columns(Y, central)
+    lost = lost_columns(Y, weight, central)
     if not lost.size:
         return kept, shares
     kept, shares = _in_pieces(kept, shares)
     for j in lost:
-        atom, order = kept[j, 0], np.argsort(Y[j], kind="stable")
+        atom, order = weighted_quantile(kept[j], shares, 0.5), np.argsort(Y[j], kind="stable")
         upto = np.cumsum(weight[order])
         ranks = (0.5 + _evenly(kept.shape[1])) * upto[-1]
         kept[j] = Y[j, order[np.searchsorted(upto, ranks)]]

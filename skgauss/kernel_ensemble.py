@@ -232,7 +232,7 @@ class KernelEnsemble:
         if not central.all():
             alone = np.zeros(len(weight))
             alone[: len(few)] = np.where(central, few, 0)
-            of_central = alone, lost_columns(Y_few, central)
+            of_central = alone, lost_columns(Y_few, few, central)
 
         def members(drawn_from, *args):
             return [member(rows, lost, *args) for rows, lost in drawn_from]

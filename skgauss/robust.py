@@ -62,9 +62,10 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
 def _lost_levels(Y, weight, central):
     """Rows with another common value of a column that is constant in the central rows alone."""
     lost = np.zeros(len(weight), bool)
-    for j in lost_columns(Y, central):
+    for j in lost_columns(Y, weight, central):
+        atom = weighted_quantile(Y[j, central], weight[central], 0.5)
         common = common_values(Y[j], weight, weight.sum())
-        lost |= np.isin(Y[j], common) & (Y[j] != Y[j, central][0])
+        lost |= np.isin(Y[j], common) & (Y[j] != atom)
     return lost
 
 

@@ -207,7 +207,7 @@ def test_a_lost_column_is_learned_from_all_rows(n_paying, heavy):
     pays = np.arange(1000) < n_paying
     Y, weight = rng.normal(size=(2, 1000)), np.where(pays, heavy, 1.0)
     Y[1] = pays * (5 + rng.lognormal(size=1000))
-    assert lost_columns(Y, ~pays).tolist() == [1]
+    assert lost_columns(Y, weight, ~pays).tolist() == [1]
     kept, shares = central_columns(Y, weight, ~pays)
     np.testing.assert_array_equal(shares, weight[~pays])
     np.testing.assert_array_equal(kept[0], Y[0, ~pays])
@@ -387,3 +387,22 @@ def test_what_is_borrowed_is_as_frequent_as_it_is_up_to_rounding():
         rows, counts = np.unique(drawn, axis=1, return_counts=True)
         assert rows.tolist() == [[0, 1, 3], [5, 1, 4]]
         assert np.all(abs(counts - 25 * np.array([7, 1, 2]) / 10) < 1)
+
+
+@pytest.mark.parametrize("n_seen", [0, 10, 40, 60])
+def test_a_column_is_lost_where_less_than_half_of_what_varies_is_seen(n_seen):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=1000), np.where(np.arange(1000) < 100, 1.0, 0.0)])
+    central = np.arange(1000) >= 100 - n_seen
+    lost = lost_columns(X.T, np.ones(1000), central)
+    assert lost.tolist() == ([1] if n_seen < 50 else [])
+
+
+def test_amounts_of_which_the_smallest_are_central_are_rare_and_no_more():
+    flagged = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        amounts = np.where(rng.uniform(size=2000) < 0.15, rng.exponential(size=2000), 0)
+        X = np.column_stack([rng.normal(size=(2000, 10)), amounts])
+        flagged.append(np.mean(detector().fit_predict(X)[amounts > 0] == -1))
+    assert max(flagged) < 0.35
