@@ -125,20 +125,20 @@ class DensityOutlierDetector(
     closer than the values of its column, 0.05 standard deviations are added to every distance
     between neighbours, and a value that more than 2 % of the rows share in a continuous column is
     spread over a tenth of a standard deviation. A value of more than 2 % of the rows is never
-    trimmed away whole if its column would then be constant: it is rare, not impossible. So are
-    amounts where most rows have none: if all that are not zero lie in trimmed rows, their column is
-    learned from all rows; where both quartiles of a column are one value, its unit is the median
-    distance of the others. Constant columns say nothing until a row differs, by a millionth of the
-    value or more. Beyond 1e100 times a column's scale, all rows are equally far.
+    trimmed away if its column would then vary less than half as often: it is rare, not impossible.
+    So are amounts that most rows have none of: if more than half of those that are not zero lie in
+    trimmed rows, their column is learned from all rows; where both quartiles of a column are one
+    value, its unit is the median distance of the others. Constant columns say nothing until a row
+    differs, by a millionth of the value or more. Beyond 1e100 times a column's scale, all rows are
+    equally far.
 
     The parameter is called `criterion`, not ``score``: an attribute of that name would make
     pipelines and searches take it for scikit-learn's method.
 
     The outer fence, the quarter, 512 rows, and of `skgauss.kernel_ensemble` the stiffness and its
-    bounds, what the members are drawn from, and the second system of coordinates, its units too,
-    were chosen on the fifteen ADBench sets of our
-    benchmark, under both of its protocols and with anomalies among the training rows: figures on
-    these sets are those of a choice made on them.
+    bounds, what members are drawn from, and the second system of coordinates with its units, were
+    chosen on the fifteen ADBench sets of our benchmark, under both of its protocols and with
+    anomalies among the training rows: figures on these sets are those of a choice made on them.
 
     References
     ----------
@@ -296,8 +296,7 @@ class DensityOutlierDetector(
             np.concatenate([part.scores for part in calibration]) if calibration else None
         )
         in_nats = self.estimator is None and self.criterion == "log_density"
-        least = _LEAST_RANGE if in_nats else 0.0
-        self.offset_ = threshold(scores, counted, self.contamination, least)
+        self.offset_ = threshold(scores, counted, self.contamination, _LEAST_RANGE * in_nats)
         normal = rows[scores[rows] >= self.offset_]  # one far row would be most of a mean
         normal = normal if len(normal) else rows
         self.reference_ = reference_rows(X[normal], counted[normal], rng)

@@ -18,9 +18,9 @@ _FENCE = 4.0  # interquartile ranges
 def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.ndarray:
     """Which rows to learn from: all but those that a stiff, robust fit finds the strangest.
 
-    To that fit, all rows with the rarer value of a binary column can be strange. Without them the
+    To that fit, rows with the rarer value of a binary column can be strange. Without them the
     column would be constant, and the value impossible rather than rare; so of a column that would
-    be, no value that more than 2 % of the rows have is dropped.
+    vary less than half as often, no value that more than 2 % of the rows have is dropped.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
 
 
 def _lost_levels(Y, weight, central):
-    """Rows with another common value of a column that is constant in the central rows alone."""
+    """Rows with another common value of a column that hardly varies in the central rows alone."""
     lost = np.zeros(len(weight), bool)
     for j in lost_columns(Y, weight, central):
         atom = weighted_quantile(Y[j, central], weight[central], 0.5)
