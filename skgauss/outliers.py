@@ -62,7 +62,7 @@ class DensityOutlierDetector(
         Share of the training rows to flag. "auto" is Tukey's lower fence: scores more than 1.5
         interquartile ranges below the first quartile are flagged, quartiles of those scores that do
         not come from a density of zero. Of clean rows that is 0.35 % if scores are normal and 4.8 %
-        if they fall off exponentially; of new normal rows of three benchmark tables, 0.4 to 6 %.
+        if they fall off exponentially; of new normal rows of three benchmark tables, 0.7 to 8 %.
         For log-densities of the default density the range is two nats at least, so that no row is
         flagged that is less than three nats below the first quartile: of two normal columns 1.2 %
         are. Other scores of discrete columns by themselves can leave next to nothing between the

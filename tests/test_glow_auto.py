@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn.base import clone
 
 import skgauss._plan
+import skgauss._start
 import skgauss.glow
 from skgauss import GlowGaussianizer
 from skgauss.bijections import RationalQuadraticSplineCoupling
@@ -73,7 +74,7 @@ def test_large_tables_leave_the_mixture_to_those_who_ask_for_it(monkeypatch):
 
 def test_couplings_are_splines_where_no_mixture_goes_before(monkeypatch):
     """However the head was decided on, "auto" means what suits it."""
-    monkeypatch.setattr(skgauss.glow, "fit_head", lambda _, *a, **k: fit_head("spline", *a, **k))
+    monkeypatch.setattr(skgauss._start, "fit_head", lambda _, *a, **k: fit_head("spline", *a, **k))
     options = {"n_steps": 1, "max_iter": 1, "random_state": 0}
     left_to_steps = GlowGaussianizer(**options).fit(small_table()).flow_
     asked_for = GlowGaussianizer(head="spline", **options).fit(small_table()).flow_
