@@ -13,7 +13,6 @@ from sklearn.base import clone
 
 import skgauss._plan
 import skgauss._start
-import skgauss.glow
 from skgauss import GlowGaussianizer
 from skgauss.bijections import RationalQuadraticSplineCoupling
 from skgauss.head import has_mixture, head_forward
