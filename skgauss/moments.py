@@ -116,7 +116,7 @@ class Moments(NamedTuple):
             shrunk = np.maximum(shrunk, VARIANCE_FLOOR * max(variance[-1], VARIANCE_FLOOR))
             cross = np.outer(self.total[k], mean)
             squares = self.squares[k] - cross - cross.T + n_rows * np.outer(mean, mean)
-            spread = np.einsum("ji,jk,ki->i", axes, squares, axes)
+            spread = np.sum(axes * (squares @ axes), axis=0)
             likelihood -= np.sum(n_rows * np.log(shrunk) + spread / shrunk, axis=1)
         return float(_SHRINKAGES[np.argmax(likelihood)]) if likelihood.any() else 1.0
 
