@@ -28,6 +28,7 @@ MODELS = {
     "rbig_auto": 'RBIGTransformer, head="auto"',
     "gaussian": "one Gaussian",
 }
+OF_OURS = {said for model, said in MODELS.items() if model.startswith(("skgauss", "rbig"))}
 
 
 def mean(records, key):
@@ -105,7 +106,9 @@ def overtakings(results):
     """
     ours = {label(results["ours"]), label(f"{results['ours']}_budget")}
     for name, lines in curves(results).items():
-        peers = [(nats, s, m) for m, curve in lines.items() if m not in ours for s, nats in curve]
+        peers = [
+            (nats, s, m) for m, curve in lines.items() if m not in OF_OURS for s, nats in curve
+        ]
         if not peers:
             continue
         best, seconds, model = max(peers)
