@@ -90,14 +90,13 @@ def lost_columns(Y, weight, central):
     return np.array(lost, dtype=int)
 
 
-def central_columns(Y, weight, central):
+def central_columns(Y, weight, central, lost):
     """The central rows' columns and weights, where a lost column has all rows' distribution.
 
     That most rows pay nothing makes a payment rare, and not strange beyond all measure. What they
     share is spread like an atom.
     """
     kept, shares = Y[:, central], weight[central]
-    lost = lost_columns(Y, weight, central)
     if not lost.size:
         return kept, shares
     kept, shares = _in_pieces(kept, shares)

@@ -11,7 +11,7 @@ from skgauss.content import row_keys
 from skgauss.resolution import column_resolution
 from skgauss.robust import central_rows
 
-__all__ = ["EstimatorEnsemble", "taken", "wanted_metadata"]
+__all__ = ["EstimatorEnsemble", "check_given", "taken", "wanted_metadata"]
 
 _LARGE_BLOCK = 1 << 16  # rows that an estimator is asked about at once
 _LOWEST = -1e100  # in place of the logarithm of zero: differences stay finite
@@ -89,6 +89,19 @@ def _changes(estimator, X, weight, rows, n_members):
 
 def _fitted(estimator, X, fit_params):
     return estimator.fit(X, **fit_params)
+
+
+def check_given(estimator, criterion):
+    """An instance is needed, and one that has latents where they are asked for."""
+    if isinstance(estimator, type):
+        name = estimator.__name__
+        raise TypeError(f"estimator={name} is a class: give an instance, {name}().")
+    no_latents = estimator is not None and not hasattr(estimator, "transform")
+    if criterion == "latent_norm" and no_latents:
+        raise ValueError(
+            f"criterion='latent_norm' needs an estimator with transform; {estimator!r} "
+            "has none. Accepted for it: criterion='log_density' or 'typicality'."
+        )
 
 
 def taken(fit_params, rows, n_rows):

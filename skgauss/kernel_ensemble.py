@@ -210,8 +210,9 @@ class KernelEnsemble:
     def __init__(self, Y, weight, n_members, max_samples, rng, trim="auto"):
         Y_few, few = Y[:, :_MARGIN_ROWS], weight[:_MARGIN_ROWS]
         central = central_rows(Y_few, few, trim)
+        lost = lost_columns(Y_few, few, central)
         self.coarse = smooth_margin(Y_few, few, _COARSE_KNOTS)
-        Y_kept, kept = central_columns(Y_few, few, central)
+        Y_kept, kept = central_columns(Y_few, few, central, lost)
         self.fine, self.stiff = (smooth_margin(Y_kept, kept, k) for k in ("auto", _COARSE_KNOTS))
         stiffness = min(_STIFFEST, 1 + _STIFF_ROWS / n_weighted(weight)) if trim else 1.0
 
@@ -221,18 +222,18 @@ class KernelEnsemble:
             rows = np.flatnonzero(counts)
             X = np.ascontiguousarray(Y[:, rows].T)
             keys = row_keys(X)
-            if len(lost):
+            if lost.size:
                 X[:, lost] = _borrowed(Y_few[lost], few, len(X), rng).T
             return KernelMember.of(coordinates(X), counts[rows], keys, stiffness, widest)
 
         def latents(X):
             return self.coarse.forward(X)[0]
 
-        of_central = of_all = weight, ()
+        of_central = of_all = weight, lost[:0]
         if not central.all():
             alone = np.zeros(len(weight))
             alone[: len(few)] = np.where(central, few, 0)
-            of_central = alone, lost_columns(Y_few, few, central)
+            of_central = alone, lost
 
         def members(drawn_from, *args):
             return [member(rows, lost, *args) for rows, lost in drawn_from]

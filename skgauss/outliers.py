@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skgauss._blas import one_blas_thread
 from skgauss._calibration import HeldOut, held_out_rows, pooled_p_values
 from skgauss._documentation import DocumentationLinkMixin
-from skgauss._members import EstimatorEnsemble, taken, wanted_metadata
+from skgauss._members import EstimatorEnsemble, check_given, taken, wanted_metadata
 from skgauss._scoring import Scorer
 from skgauss._thresholds import threshold
 from skgauss._validation import (
@@ -81,8 +81,8 @@ class DensityOutlierDetector(
     max_samples : int or "auto", default="auto"
         Rows of a subsample: 512 for the default density, half as many where columns are merely
         scaled, and at most 80 % of all, or of 10,000 where some are trimmed; all rows for an
-        estimator given. A mode of fewer rows than
-        the table has per subsampled row is held for an anomaly: a stated prior, not an estimate.
+        estimator given. A mode of fewer rows than the table has per subsampled row is held for an
+        anomaly: a stated prior, not an estimate.
     trim : float in [0, 0.5] or "auto", default="auto"
         Share of the training rows to leave out, the strangest under a robust Gaussian of the
         columns' latents. "auto" is those whose score lies more than four interquartile ranges below
@@ -240,7 +240,7 @@ class DensityOutlierDetector(
         """
         with all_or_nothing(self):
             self._validate_params()
-            self._check_estimator()
+            check_given(self.estimator, self.criterion)
             X, weight = validate_rows(self, X, sample_weight, reset=True)
             fit_params = self._metadata(weight, fit_params)
             if weight is not None and not weight.all():
@@ -249,17 +249,6 @@ class DensityOutlierDetector(
                 X, weight = X[kept], weight[kept]
             self._fit(X, weight, fit_params)
         return self
-
-    def _check_estimator(self):
-        if isinstance(self.estimator, type):
-            name = self.estimator.__name__
-            raise TypeError(f"estimator={name} is a class: give an instance, {name}().")
-        no_latents = self.estimator is not None and not hasattr(self.estimator, "transform")
-        if self.criterion == "latent_norm" and no_latents:
-            raise ValueError(
-                f"criterion='latent_norm' needs an estimator with transform; {self.estimator!r} "
-                "has none. Accepted for it: criterion='log_density' or 'typicality'."
-            )
 
     def _metadata(self, weight, fit_params):
         """What is passed along with the rows, if someone wants it."""
@@ -296,7 +285,8 @@ class DensityOutlierDetector(
             np.concatenate([part.scores for part in calibration]) if calibration else None
         )
         in_nats = self.estimator is None and self.criterion == "log_density"
-        self.offset_ = threshold(scores, counted, self.contamination, _LEAST_RANGE * in_nats)
+        least_range = _LEAST_RANGE if in_nats else 0.0
+        self.offset_ = threshold(scores, counted, self.contamination, least_range)
         normal = rows[scores[rows] >= self.offset_]  # one far row would be most of a mean
         normal = normal if len(normal) else rows
         self.reference_ = reference_rows(X[normal], counted[normal], rng)

@@ -207,8 +207,9 @@ def test_a_lost_column_is_learned_from_all_rows(n_paying, heavy):
     pays = np.arange(1000) < n_paying
     Y, weight = rng.normal(size=(2, 1000)), np.where(pays, heavy, 1.0)
     Y[1] = pays * (5 + rng.lognormal(size=1000))
-    assert lost_columns(Y, weight, ~pays).tolist() == [1]
-    kept, shares = central_columns(Y, weight, ~pays)
+    lost = lost_columns(Y, weight, ~pays)
+    assert lost.tolist() == [1]
+    kept, shares = central_columns(Y, weight, ~pays, lost)
     np.testing.assert_array_equal(shares, weight[~pays])
     np.testing.assert_array_equal(kept[0], Y[0, ~pays])
     share = weight[pays].sum() / weight.sum()
