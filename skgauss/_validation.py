@@ -106,12 +106,20 @@ def _check_columns(X: Any, table: str = "X") -> None:
         for name, dtype in zip(names, X.dtypes if is_frame else (), strict=False)
         if str(dtype).lower().startswith(_TIMES)
     ]
-    if dates or getattr(getattr(X, "dtype", None), "kind", None) in ("m", "M"):
+    if dates or _kind(X) in ("m", "M"):
         where = f"Columns {dates} of {table} hold" if dates else f"{table} holds"
         raise ValueError(
             f"{where} dates or durations, not numbers. Turn them into numbers that mean something "
             "first: days since a start, the hour, the day of the week."
         )
+
+
+def _kind(X: Any) -> str | None:
+    """Kind of the dtype of an array, or of the one that a list would make."""
+    if isinstance(X, (list, tuple)):
+        with contextlib.suppress(ValueError):  # rows of unequal length
+            X = np.asarray(X)
+    return getattr(getattr(X, "dtype", None), "kind", None)
 
 
 def _text_columns(X: Any) -> dict[str, tuple[Any, bool]]:
@@ -156,6 +164,21 @@ def _text_message(X: Any, text: dict[str, tuple[Any, bool]], table: str = "X") -
                 f"one, read_csv(..., na_values=[{cell!r}])."
             )
     return message
+
+
+def _not_numbers(X: Any, table: str = "X") -> str:
+    """Say which columns of a table do not convert to numbers, and what helps; empty for none."""
+    if text := _text_columns(X):
+        return _text_message(X, text, table)
+    objects = [name for name in getattr(X, "columns", ()) if np.asarray(X[name]).dtype == object]
+    names = [str(name) for name in objects if _is_missing(_cells(X[name])).any()]
+    if not names:
+        return ""
+    return (
+        f"Columns {names} of {table} have missing cells among Python objects. Give them a dtype of "
+        f"numbers and impute: make_pipeline(SimpleImputer(strategy='median'), ...) takes "
+        f"{table}.convert_dtypes()."
+    )
 
 
 def _more_missing(X: np.ndarray, label: Any) -> str:
@@ -233,10 +256,10 @@ def validate_rows(
             ensure_min_samples=2 if reset else 1,
         )
     except (TypeError, ValueError) as error:
-        text = _text_columns(X)
-        if not text:
+        message = _not_numbers(X)
+        if not message:
             raise
-        raise ValueError(_text_message(X, text)) from error
+        raise ValueError(message) from error
     _check_finite(checked, lambda j: column_label(estimator, j))
     return checked, _checked_weight(sample_weight, checked)
 
@@ -296,10 +319,10 @@ def validate_table(
     try:
         checked = check_array(X, dtype=np.float64, ensure_all_finite=False, input_name=name)
     except (TypeError, ValueError) as error:
-        text = _text_columns(X)
-        if not text:
+        message = _not_numbers(X, name)
+        if not message:
             raise type(error)(f"{name}: {error}") from error
-        raise ValueError(_text_message(X, text, name)) from error
+        raise ValueError(message) from error
     names = getattr(X, "columns", range(checked.shape[1]))
     _check_finite(checked, lambda j: f"column {names[j]!r}", name)
     return checked, _checked_weight(sample_weight, checked)

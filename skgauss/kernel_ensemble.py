@@ -19,11 +19,11 @@ in ten. Of a column that varies in other rows, and less than half as often in th
 these show too little: it borrows its values from all.
 
 Every kernel has a width of its own, the geometric mean of the distance to the nearest row that is
-not its copy and the median of these; its square is multiplied by ``1 + 500 / n`` in a table of n
-rows, by six at most. Few rows are thus fitted stiffly: they cannot tell a small mode from a few
-anomalies. Among the latents, whose own variance is one, it is made three at most: the wider the
-kernels, the less far out a row is. Where no row is trimmed, all are said to be normal, and the
-kernels are as narrow as they come.
+not its copy and the median of these; its square is multiplied by ``1 + (800 / n)^2`` in a table
+of n rows, by 5.5 at most. Few rows are thus fitted stiffly: they cannot tell a small mode from a
+few anomalies. Among the latents, whose own variance is one, it is made two at most: under wider
+kernels a row that is far out has more dependence than it has too little margin. Where no row is
+trimmed, all are said to be normal, and the kernels are as narrow as they come.
 
 Removing columns from a kernel density of products is exact, so that of any subset of columns the
 log-density costs what that of all does: what `skgauss.shapley` needs.
@@ -54,9 +54,9 @@ _MARGIN_ROWS = 10_000  # that the margins are fitted to
 _FLOOR = 0.05  # standard deviations, added to a distance between neighbours
 _SHARE = 0.8  # of the rows, at most, in one member
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-_WIDEST = 3.0  # variance of a stiff kernel among latents of variance 1
-_STIFF_ROWS = 500  # a table of so many rows has kernels of twice the variance
-_STIFFEST = 6.0  # times the variance
+_WIDEST = 2.0  # variance of a stiff kernel among latents of variance 1
+_STIFF_ROWS = 800  # a table of so many rows has kernels of twice the variance
+_STIFFEST = 5.5  # times the variance
 
 
 class KernelMember(NamedTuple):
@@ -189,6 +189,8 @@ class KernelEnsemble:
 
     Attributes
     ----------
+    stiffness : float
+        What the kernels' variance was multiplied by; log-densities of rows are the closer together.
     members : list of KernelMember
         Of the latents.
     scaled_members : list of KernelMember
@@ -214,7 +216,8 @@ class KernelEnsemble:
         self.coarse = smooth_margin(Y_few, few, _COARSE_KNOTS)
         Y_kept, kept = central_columns(Y_few, few, central, lost)
         self.fine, self.stiff = (smooth_margin(Y_kept, kept, k) for k in ("auto", _COARSE_KNOTS))
-        stiffness = min(_STIFFEST, 1 + _STIFF_ROWS / n_weighted(weight)) if trim else 1.0
+        stiffness = min(_STIFFEST, 1 + (_STIFF_ROWS / n_weighted(weight)) ** 2) if trim else 1.0
+        self.stiffness = stiffness
 
         def member(weight, lost, size, coordinates, widest=math.inf):
             most = max(1, math.ceil(_SHARE * n_weighted(weight)))

@@ -65,6 +65,15 @@ def test_objects_that_are_numbers_are_taken():
     assert "NaN in column 'b', first in row 1" in refusal(table.assign(b=[1, None, 2]))
 
 
+def test_objects_that_are_missing_get_a_dtype_and_are_imputed():
+    table = pd.DataFrame({"a": [1.0, 2.0, 4.0], "b": [True, pd.NA, False]})
+    message = refusal(table)
+    assert "Columns ['b'] of X have missing cells" in message
+    assert "X.convert_dtypes()" in message
+    filled = SimpleImputer(strategy="median").fit_transform(table.convert_dtypes())
+    assert SplineMarginal().fit(filled).n_features_in_ == 2
+
+
 @pytest.mark.parametrize("beside", [{}, {"height": [1.0, 2.0, 3.0]}])
 @pytest.mark.parametrize("unit", ["D", "datetime", "duration"])
 def test_dates_are_no_numbers(unit, beside):
@@ -72,9 +81,10 @@ def test_dates_are_no_numbers(unit, beside):
     times = days - days[0] if unit == "duration" else days
     frames = [pd.DataFrame({"when": times, **beside}), pl.DataFrame({"when": times, **beside})]
     if unit == "D":
-        frames = [times.astype("datetime64[D]")[:, None]]
+        array = times.astype("datetime64[D]")[:, None]
+        frames = [array, list(array)]
     for table in frames:
-        named = r"Columns \['when'\] of X hold" if len(frames) > 1 else "X holds"
+        named = "X holds" if unit == "D" else r"Columns \['when'\] of X hold"
         with pytest.raises(ValueError, match=f"{named} dates or durations, not numbers"):
             SplineMarginal().fit(table)
     with pytest.raises(ValueError, match="dates or durations"):
