@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import clone
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
 from skgauss.content import row_keys
 from skgauss.resolution import column_resolution
 from skgauss.robust import central_rows
 
-__all__ = ["EstimatorEnsemble", "check_given", "taken", "wanted_metadata"]
+__all__ = ["EstimatorEnsemble", "check_given", "taken", "unseeded", "wanted_metadata"]
 
 _LARGE_BLOCK = 1 << 16  # rows that an estimator is asked about at once
 _LOWEST = -1e100  # in place of the logarithm of zero: differences stay finite
@@ -75,16 +75,22 @@ class EstimatorEnsemble:
 
 def _changes(estimator, X, weight, rows, n_members):
     """Parameters that members have otherwise than the estimator, and those that are seeds."""
-    params = estimator.get_params()
-
-    def called(name):
-        return sorted(p for p in params if p.rpartition("__")[2] == name)
-
-    seeds, spreading = called("random_state"), called("dequantize")
+    seeds, spreading = called("random_state", estimator), called("dequantize", estimator)
     if n_members == 1:  # a seed that was given holds; members should differ
-        seeds = [p for p in seeds if params[p] is None]
+        seeds = unseeded(estimator)
     tied = bool(spreading) and bool(column_resolution(X[rows], weight[rows]).any())
     return dict.fromkeys(spreading, True) if tied else {}, seeds
+
+
+def called(name, estimator):
+    """Parameters of an estimator, and of those inside it, that have a name."""
+    return sorted(p for p in estimator.get_params() if p.rpartition("__")[2] == name)
+
+
+def unseeded(estimator):
+    """Seeds that were left open."""
+    params = estimator.get_params()
+    return [p for p in called("random_state", estimator) if params[p] is None]
 
 
 def _fitted(estimator, X, fit_params):

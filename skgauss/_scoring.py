@@ -17,7 +17,7 @@ _BLOCKS_PER_TASK = 8
 
 
 class Scorer(NamedTuple):
-    """An ensemble, and the mean log-density that typical rows have (None to rank by density)."""
+    """An ensemble, and the log-density that typical rows have (None to rank by density)."""
 
     ensemble: Any
     typical: float | None

@@ -42,6 +42,7 @@ import math
 from typing import NamedTuple, Self
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from skgauss._margin import central_columns, lost_columns, smooth_margin
 from skgauss.content import draw_rows, n_weighted, row_keys
@@ -57,6 +58,7 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _WIDEST = 2.0  # variance of a stiff kernel among latents of variance 1
 _STIFF_ROWS = 800  # a table of so many rows has kernels of twice the variance
 _STIFFEST = 5.5  # times the variance
+_FAR = 100.0  # a square distance, as a sum of products, loses digits where coordinates are larger
 
 
 class KernelMember(NamedTuple):
@@ -124,8 +126,12 @@ class KernelMember(NamedTuple):
         right[:n_features] = (self.centres * precision[:, None]).T
         right[-2] = -0.5 * precision
         right[-1] = -0.5 * precision * np.einsum("ij,ij->i", self.centres, self.centres)
-        right[-1] += self.start() + n_features * self.per_column()
-        return left @ right
+        constant = self.start() + n_features * self.per_column()
+        right[-1] += constant
+        exponents = left @ right
+        far = _far(Z)
+        exponents[far] = constant - 0.5 * precision * cdist(Z[far], self.centres, "sqeuclidean")
+        return exponents
 
     def start(self) -> np.ndarray:
         """Exponents of no columns: the logarithm of the rows that each centre stands for."""
@@ -152,10 +158,18 @@ class KernelMember(NamedTuple):
         return largest + np.log(exponents.sum(axis=1) / total) - n_features * _HALF_LOG_2PI
 
 
+def _far(Z):
+    """Rows whose squared distances are summed up from differences."""
+    return np.flatnonzero(np.abs(Z).max(axis=1) > _FAR)
+
+
 def _squares(Z):
     """Squared distances between all rows."""
-    norms = np.einsum("ij,ij->i", Z, Z)
-    return np.maximum(norms + norms[:, None] - 2 * Z @ Z.T, 0)
+    norms, far = np.einsum("ij,ij->i", Z, Z), _far(Z)
+    squares = np.maximum(norms + norms[:, None] - 2 * Z @ Z.T, 0)
+    squares[far] = cdist(Z[far], Z, "sqeuclidean")
+    squares[:, far] = squares[far].T
+    return squares
 
 
 def _borrowed(Y, weight, n_rows, rng):

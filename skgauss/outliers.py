@@ -16,7 +16,7 @@ from skgauss._calibration import HeldOut, held_out_rows, pooled_p_values
 from skgauss._documentation import DocumentationLinkMixin
 from skgauss._members import EstimatorEnsemble, check_given, taken, wanted_metadata
 from skgauss._scoring import Scorer
-from skgauss._thresholds import threshold
+from skgauss._thresholds import threshold, weighted_quantile
 from skgauss._validation import (
     HasMethods,
     Interval,
@@ -75,7 +75,7 @@ class DensityOutlierDetector(
         its negative is chi-square, with one degree of freedom per column, for rows that are as the
         map of a member says. After any increasing map of a column it is nearly the same (rank
         correlations of 0.993 and above on fifteen benchmark tables). "typicality" is minus the
-        distance of the log-density from its mean over the training rows: rows that are too likely
+        distance of the log-density from its median over the training rows: rows that are too likely
         are strange too.
     n_estimators : int or "auto", default="auto"
         Members of the ensemble, over whose scores the mean is taken: 10 for the default density, in
@@ -316,8 +316,7 @@ class DensityOutlierDetector(
         scorer = Scorer(ensemble, None, self.n_jobs)
         if self.criterion != "typicality":
             return scorer
-        typical = np.average(scorer.raw(X[rows]), weights=weight[rows])
-        return scorer._replace(typical=float(typical))
+        return scorer._replace(typical=weighted_quantile(scorer.raw(X[rows]), weight[rows], 0.5))
 
     def _size(self, value, default):
         return default if value == "auto" else int(value)
@@ -442,8 +441,8 @@ class DensityOutlierDetector(
         proven.
 
         No p-value is less than ``1 / (n_calibration + 1)``. Of n rows any are therefore flagged
-        only if at least ``n / (alpha (n_calibration + 1))`` are stranger than every row held out:
-        give fewer rows at a time, or hold out more.
+        only if at least ``n / (alpha (n_calibration + 1))`` are flagged together: give fewer rows
+        at a time, or hold out more.
 
         Parameters
         ----------

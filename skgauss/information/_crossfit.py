@@ -12,11 +12,12 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils import check_scalar
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
+from skgauss._members import unseeded
 from skgauss._validation import numpy_generator
 from skgauss.base import BaseGaussianizer
 from skgauss.canonical import canonical_columns
@@ -85,8 +86,7 @@ class Estimate(NamedTuple):
 def _fit(estimator: Any, X: np.ndarray, weight: np.ndarray, seed: int) -> Any:
     """Fit a clone to weighted rows; to repeated ones if it takes no weights."""
     model = clone(estimator)
-    if "random_state" in model.get_params() and model.random_state is None:
-        model.set_params(random_state=seed)
+    model.set_params(**dict.fromkeys(unseeded(model), seed))
     if np.all(weight == 1):
         return model.fit(X)
     if has_fit_parameter(model, "sample_weight"):

@@ -206,10 +206,11 @@ def negentropy(
         if reference == "standard_normal":
             return _estimate(folds, X, log_normal(X), k)
         to_white = white(k)
-        return _estimate(folds, X, log_normal(to_white.transform(X)) + to_white.log_det_, k)
+        log_reference = log_normal(np.asarray(to_white.transform(X))) + to_white.log_det_
+        return _estimate(folds, X, log_reference, k)
 
     def latents(k):
-        Z = white(k).transform(X)
+        Z = np.asarray(white(k).transform(X))
         return _estimate(folds, Z, log_normal(Z), k)
 
     ways = {"rows": rows} if reference == "standard_normal" else {"rows": rows, "latents": latents}
@@ -327,7 +328,7 @@ def kl_divergence(
 
     def latents(k):
         q = folds_Y.fit(Y, k)
-        Z = q.transform(X)
+        Z = np.asarray(q.transform(X))
         return _estimate(folds_X, Z, log_normal(Z), k, of_q(q, q.score_samples(X)))
 
     ways = {"rows": rows, "latents": latents} if has_latents(options.estimator) else {"rows": rows}

@@ -55,10 +55,14 @@ def _are_tied(X, weight):
 
 def _copies(X, weight, n_given):
     """Rows of weight k as k rows if these are numbers, and not too many; else as many as given."""
-    is_count = np.all(weight == np.round(weight)) and weight.sum() <= max(_MANY_ROWS, n_given)
-    unit = 1.0 if is_count else weight.sum() / n_given
+    is_whole = np.all(weight == np.round(weight))
+    unit = 1.0 if is_whole and weight.sum() <= max(_MANY_ROWS, n_given) else weight.sum() / n_given
     n_copies = np.maximum(np.round(weight / unit), 1).astype(int)
-    return np.repeat(X, n_copies, axis=0), np.repeat(weight / n_copies, n_copies)
+    share, place = np.repeat(weight / n_copies, n_copies), np.arange(n_copies.sum())
+    if is_whole:  # and stays so
+        place -= np.repeat(np.cumsum(n_copies) - n_copies, n_copies)
+        share = np.floor(share) + (place < np.repeat(weight % n_copies, n_copies))
+    return np.repeat(X, n_copies, axis=0), share
 
 
 def _sorted_bytes(parts):
@@ -127,5 +131,5 @@ def _unfolded(folds, estimators, scores, k):
     """Latents of a block, by one map after the other; a single column's scores are its own."""
     if scores.shape[1] > 1:
         for estimator in estimators:
-            scores = folds.fit(scores, k, estimator).transform(scores)
+            scores = np.asarray(folds.fit(scores, k, estimator).transform(scores))
     return scores
