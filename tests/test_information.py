@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
@@ -25,6 +26,7 @@ from skgauss.information import (
     negentropy,
     total_correlation,
 )
+from skgauss.information._scores import _copies
 from tests.truths import CASES, autoregression, normal_table, paired
 
 ONE_TABLE = (entropy, negentropy, total_correlation)
@@ -309,6 +311,37 @@ def test_weights_for_an_estimator_that_takes_none_must_be_whole_numbers():
     assert value == pytest.approx(repeated)
     with pytest.raises(ValueError, match="takes no sample_weight"):
         entropy(X, estimator=mixture, sample_weight=weight + 0.5, random_state=0)
+
+
+def test_large_whole_weights_stay_whole():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.integers(5, size=100), rng.normal(size=100)])
+    weight = np.where(np.arange(100) % 2, 1000.0, 3001.0)
+    options = {"estimator": GaussianMixture(), "cv": 2, "random_state": 0}
+    assert math.isfinite(information.total_correlation(X, sample_weight=weight, **options))
+    rows, share = _copies(np.arange(100.0)[:, None], weight, 250)
+    np.testing.assert_array_equal(np.bincount(rows[:, 0].astype(int), share), weight)
+    np.testing.assert_array_equal(share, np.round(share))
+
+
+def test_the_seed_reaches_estimators_inside_others():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    estimator = make_pipeline(StandardScaler(), RBIGTransformer(max_layers=2))
+    first, second = (
+        information.total_correlation(X, estimator=estimator, cv=2, random_state=0)
+        for _ in range(2)
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize("name", ["negentropy", "kl_divergence", "mutual_information"])
+def test_frames_as_output_do_no_harm(name):
+    tables = np.random.default_rng(0).normal(size=(2, 100, 2))
+    tables = tables[:1] if name == "negentropy" else tables
+    options = {"estimator": RBIGTransformer(max_layers=2), "cv": 2, "random_state": 0}
+    plain = getattr(information, name)(*tables, **options)
+    with sklearn.config_context(transform_output="pandas"):
+        assert getattr(information, name)(*tables, **options) == plain
 
 
 def test_folds_in_parallel_give_the_same():

@@ -7,7 +7,9 @@ import pickle
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
@@ -161,8 +163,6 @@ def test_sample_weight_goes_to_an_estimator_that_takes_it_and_is_refused_otherwi
 
 
 def test_metadata_are_routed():
-    import sklearn
-
     X, weight = correlated(), np.arange(400.0)
     with sklearn.config_context(enable_metadata_routing=True):
         wanting = KernelDensity().set_fit_request(sample_weight=True)
@@ -297,6 +297,22 @@ def test_the_rarer_value_of_a_binary_column_is_rare_and_no_more(share):
     )
     assert -np.log(share) / 2 < np.mean(without - with_it) < -3 * np.log(share)
     assert np.mean(model.predict(np.column_stack([others, np.ones(2000)])) == -1) < 0.3
+
+
+def test_one_row_far_out_does_not_make_the_likeliest_rows_strange():
+    X = np.random.default_rng(0).normal(size=(1000, 2))
+    X[0], X[1:11] = [1e6, 0], [6, 6] + 0.3 * X[1:11]
+    scores = detector(criterion="typicality").fit(X).score_samples(X)
+    assert roc_auc_score(np.arange(1000) < 11, -scores) > 0.99
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_routing_is_on_in_every_thread(n_jobs):
+    steps = (StandardScaler(), RBIGTransformer(max_layers=2))
+    with sklearn.config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline(*(step.set_fit_request(sample_weight=True) for step in steps))
+        model = detector(estimator=pipeline, n_estimators=2, max_samples=50, n_jobs=n_jobs)
+        assert np.isfinite(model.fit(correlated(100), sample_weight=np.ones(100)).offset_)
 
 
 def test_scores_of_zero_density_do_not_move_the_fence():
