@@ -40,7 +40,7 @@ _TIME_FOR_ALL = 100.0  # seconds
 # Of the time: for a warp that is tried, and until when there is a warp, and a plain mixture.
 _TRIAL_TIME, _WARP_UNTIL, _PLAIN_UNTIL = 0.08, 0.4, 0.8
 _START_UNTIL = 0.5  # of the time: for what a mixture follows
-_TRIAL = 1 / 6  # of a warp's iterations, and
+_TRIAL = 1 / 18  # of a warp's iterations, and
 _TRAINING_GAIN = 0.3  # nats that the others may add
 _FEW = (1, 2, 4, 8, 16, 32, 64)  # components, and
 _MORE_RUNGS = 2  # doublings to the most that a mixture may have

@@ -29,8 +29,8 @@ _STEP: dict[str, Any] = {
     "coupling_kwargs": {"hidden_layer_sizes": (32,), "n_bins": 8},
 }
 _BATCH_SIZE = 512
-_MAX_ITER = 60
-_MAX_UPDATES = 4_000  # what more bring to the mixture behind is not worth their time
+_MAX_ITER = 180
+_MAX_UPDATES = 12_000  # a minute or so
 
 
 def _options(n_rows: int = 0, max_time: float | None = None, share: float = 1.0) -> TrainingOptions:
