@@ -42,7 +42,7 @@ def _options(n_rows: int = 0, max_time: float | None = None, share: float = 1.0)
         alpha=1e-1,
         ema_decay=0.99,
         tol=1e-4,
-        n_iter_no_change=15,
+        n_iter_no_change=_MAX_ITER // 4,  # the rate is high for long
         max_time=max_time,
     )
 
