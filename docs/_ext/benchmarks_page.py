@@ -246,7 +246,8 @@ def write_page(folder):
         results = json.loads(path.read_text(encoding="utf-8"))
         title, told = section(path, results, folder)
         if title in lines:  # a further file of the same kind
-            title += f", {results['provenance']['date'][:10]}"
+            _, year, month, day, what = path.stem.split("-", 4)
+            title += f": {what.replace('-', ' ')}, {year}-{month}-{day}"
         lines += [title, "-" * len(title), "", *told]
     (folder / "benchmarks.inc").write_text("\n".join(lines), encoding="utf-8")
 
