@@ -40,8 +40,7 @@ _TIME_FOR_ALL = 100.0  # seconds
 # Of the time: for a warp that is tried, and until when there is a warp, and a plain mixture.
 _TRIAL_TIME, _WARP_UNTIL, _PLAIN_UNTIL = 0.08, 0.4, 0.8
 _START_UNTIL = 0.5  # of the time: for what a mixture follows
-_TRIAL = 1 / 18  # of a warp's iterations, and
-_TRAINING_GAIN = 0.3  # nats that the others may add
+_TRAINING_GAIN = 0.3  # nats that iterations after the trial may add
 _FEW = (1, 2, 4, 8, 16, 32, 64)  # components, and
 _MORE_RUNGS = 2  # doublings to the most that a mixture may have
 _DECAY = 0.9  # of what a doubling gains to what the one before did
@@ -196,13 +195,13 @@ class _Front(NamedTuple):
         some, _ = table.split(-(-len(table.weight) // 10))
         return cls(layers, rows, rows_out, held_out if len(held_out.weight) else some)
 
-    def warped(self, rng, max_time=None, share=1.0):
+    def warped(self, rng, max_time=None, *, trial=False):
         """The same with couplings at its end, trained on the rows."""
         some = slice(_NOISE_ROWS)
         noise = noise_scale(self.table.Y[:, some].T, self.table.weight[some], rng)
         Z, _ = head_forward(Chain(self.layers), self.judges.Y.T)
         judges = self.judges.with_rows(Z.T, self.judges.weight)
-        warp = fit_warp(self.table, judges, noise, rng, max_time, share)
+        warp = fit_warp(self.table, judges, noise, rng, max_time, trial=trial)
         rows, rows_out = (c.mapped(CompiledLayer(warp)) for c in (self.table, self.held_out))
         return _Front((*self.layers, warp), rows, rows_out, self.judges)
 
@@ -242,7 +241,7 @@ def _tried(table, held_out, rng, clock):
     fronts = [_Front.of(fit_marginal(m, table), table, held_out) for m in follows(_spline())]
     seconds = clock.limit and _TRIAL_TIME * clock.limit
     promises = [
-        front.warped(rng, seconds, _TRIAL).promise(clock.left(_WARP_UNTIL)) for front in fronts
+        front.warped(rng, seconds, trial=True).promise(clock.left(_WARP_UNTIL)) for front in fronts
     ]
     best = int(np.argmax(promises))
     return fronts[best], promises[best]

@@ -29,20 +29,28 @@ _STEP: dict[str, Any] = {
     "coupling_kwargs": {"hidden_layer_sizes": (32,), "n_bins": 8},
 }
 _BATCH_SIZE = 512
-_MAX_ITER = 180
-_MAX_UPDATES = 12_000  # a minute or so
+_MANY_ROWS = 20_000  # that teach couplings for long
+_MAX_ITER, _FEWER_ITER, _TRIAL_ITER = 180, 60, 10
+_MAX_UPDATES, _TRIAL_UPDATES = 12_000, 700  # a minute or so, and a few seconds
 
 
-def _options(n_rows: int = 0, max_time: float | None = None, share: float = 1.0) -> TrainingOptions:
+def _options(
+    n_rows: int = 0, max_time: float | None = None, *, trial: bool = False
+) -> TrainingOptions:
     n_batches = max(1, -(-n_rows // _BATCH_SIZE))
+    most, updates = min(_MAX_ITER, _FEWER_ITER), _MAX_UPDATES
+    if trial:
+        most, updates = min(most, _TRIAL_ITER), _TRIAL_UPDATES
+    elif n_rows >= _MANY_ROWS:
+        most = _MAX_ITER
     return TrainingOptions(
-        max_iter=max(1, int(share * min(_MAX_ITER, _MAX_UPDATES // n_batches))),
+        max_iter=max(1, min(most, updates // n_batches)),
         batch_size=_BATCH_SIZE,
         learning_rate_init=2e-2,
         alpha=1e-1,
         ema_decay=0.99,
         tol=1e-4,
-        n_iter_no_change=_MAX_ITER // 4,  # the rate is high for long
+        n_iter_no_change=max(15, most // 4),  # the rate is high for long
         max_time=max_time,
     )
 
@@ -78,7 +86,8 @@ def fit_warp(
     noise: np.ndarray,
     rng: np.random.Generator,
     max_time: float | None = None,
-    share: float = 1.0,
+    *,
+    trial: bool = False,
 ) -> GlowStack:
     """Train steps of permutations and spline couplings by maximum likelihood.
 
@@ -94,8 +103,8 @@ def fit_warp(
         Draws the permutations, the networks' start, and the order of the rows.
     max_time : float or None, default=None
         Seconds of training.
-    share : float, default=1.0
-        Of the iterations that such a table is worth; less is a trial.
+    trial : bool, default=False
+        Make some iterations only, a twentieth to a sixth of what such a table is worth.
 
     Returns
     -------
@@ -136,7 +145,7 @@ def fit_warp(
         start_state(stack),
         rows(table, noise),
         rows(held_out, np.zeros_like(noise)),
-        _options(len(table.weight), max_time, share),
+        _options(len(table.weight), max_time, trial=trial),
         rng,
     )
     warp = with_parameters(stack, progress.best)
