@@ -7,11 +7,12 @@ from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
+from skgauss._nested import called, unseeded
 from skgauss.content import row_keys
 from skgauss.resolution import column_resolution
 from skgauss.robust import central_rows
 
-__all__ = ["EstimatorEnsemble", "check_given", "taken", "unseeded", "wanted_metadata"]
+__all__ = ["EstimatorEnsemble", "check_given", "taken", "wanted_metadata"]
 
 _LARGE_BLOCK = 1 << 16  # rows that an estimator is asked about at once
 _LOWEST = -1e100  # in place of the logarithm of zero: differences stay finite
@@ -80,17 +81,6 @@ def _changes(estimator, X, weight, rows, n_members):
         seeds = unseeded(estimator)
     tied = bool(spreading) and bool(column_resolution(X[rows], weight[rows]).any())
     return dict.fromkeys(spreading, True) if tied else {}, seeds
-
-
-def called(name, estimator):
-    """Parameters of an estimator, and of those inside it, that have a name."""
-    return sorted(p for p in estimator.get_params() if p.rpartition("__")[2] == name)
-
-
-def unseeded(estimator):
-    """Seeds that were left open."""
-    params = estimator.get_params()
-    return [p for p in called("random_state", estimator) if params[p] is None]
 
 
 def _fitted(estimator, X, fit_params):

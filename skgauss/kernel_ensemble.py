@@ -21,9 +21,9 @@ these show too little: it borrows its values from all.
 Every kernel has a width of its own, the geometric mean of the distance to the nearest row that is
 not its copy and the median of these; its square is multiplied by ``1 + (800 / n)^2`` in a table
 of n rows, by 5.5 at most. Few rows are thus fitted stiffly: they cannot tell a small mode from a
-few anomalies. Among the latents, whose own variance is one, it is made two at most: under wider
-kernels a row that is far out has more dependence than it has too little margin. Where no row is
-trimmed, all are said to be normal, and the kernels are as narrow as they come.
+few anomalies. Among the latents, whose own variance is one, it is made two at most: wider kernels
+would take a row that is far out in its columns for a dependence of these, and so for likely. Where
+no row is trimmed, all are said to be normal, and the kernels are as narrow as they come.
 
 Removing columns from a kernel density of products is exact, so that of any subset of columns the
 log-density costs what that of all does: what `skgauss.shapley` needs.

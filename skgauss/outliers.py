@@ -65,10 +65,10 @@ class DensityOutlierDetector(
         not come from a density of zero. Of clean rows that is 0.35 % if scores are normal and 4.8 %
         if they fall off exponentially; of new normal rows of three benchmark tables, 0.7 to 8 %.
         For log-densities of the default density the range is two nats at least, so that no row is
-        flagged that is less than three nats below the first quartile; in a table of few rows, whose
-        kernels are wider, that many fewer: of two normal columns 3 to 7 % are flagged. Other scores
-        of discrete columns by themselves can leave next to nothing between the quartiles, and more
-        are flagged: then give a share or use `predict_fdr`.
+        flagged that is less than three nats below the first quartile. In a table of few rows both
+        are less: its wider kernels draw scores together. Of two normal columns 3 to 7 % are
+        flagged. Other scores of discrete columns by themselves can leave next to nothing between
+        the quartiles, and more are flagged: then give a share or use `predict_fdr`.
     criterion : {"log_density", "latent_norm", "typicality"}, default="log_density"
         "log_density" depends on the coordinates: the logarithm of a column is another table.
         "latent_norm" is minus half the squared norm of the latents, a property of the map: twice
@@ -222,8 +222,9 @@ class DensityOutlierDetector(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_rows,), default=None
-            Frequencies: a row of weight k counts as k rows. Where they sum to less than the number
-            of rows, only their proportions count.
+            Frequencies: a row of weight k counts as k rows; but `max_samples` of an estimator given
+            are rows, whatever their weights. Where they sum to less than the number of rows, only
+            their proportions count.
         **fit_params
             Passed to the estimator's `fit`; what has one entry per row is subsampled with the
             rows.

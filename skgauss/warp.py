@@ -29,7 +29,7 @@ _STEP: dict[str, Any] = {
     "coupling_kwargs": {"hidden_layer_sizes": (32,), "n_bins": 8},
 }
 _BATCH_SIZE = 512
-_MANY_ROWS = 20_000  # that teach couplings for long
+_MANY_ROWS = 20_000  # fewer promised more of long training than it brought
 _MAX_ITER, _FEWER_ITER, _TRIAL_ITER = 180, 60, 10
 _MAX_UPDATES, _TRIAL_UPDATES = 12_000, 700  # a minute or so, and a few seconds
 
@@ -38,11 +38,9 @@ def _options(
     n_rows: int = 0, max_time: float | None = None, *, trial: bool = False
 ) -> TrainingOptions:
     n_batches = max(1, -(-n_rows // _BATCH_SIZE))
-    most, updates = min(_MAX_ITER, _FEWER_ITER), _MAX_UPDATES
+    most, updates = _MAX_ITER if n_rows >= _MANY_ROWS else _FEWER_ITER, _MAX_UPDATES
     if trial:
-        most, updates = min(most, _TRIAL_ITER), _TRIAL_UPDATES
-    elif n_rows >= _MANY_ROWS:
-        most = _MAX_ITER
+        most, updates = _TRIAL_ITER, _TRIAL_UPDATES
     return TrainingOptions(
         max_iter=max(1, min(most, updates // n_batches)),
         batch_size=_BATCH_SIZE,

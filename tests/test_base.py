@@ -39,7 +39,7 @@ ON_REAL = [
 @pytest.fixture(autouse=True)
 def short_warps(monkeypatch):
     """Couplings before a mixture are trained little: laws do not hang on how well."""
-    monkeypatch.setattr(skgauss.warp, "_MAX_ITER", 4)
+    monkeypatch.setattr(skgauss.warp, "_FEWER_ITER", 4)
 
 
 def _is_slow(name, data):

@@ -23,7 +23,8 @@ from tests.estimators import small_table, two_moons
 @pytest.fixture(autouse=True)
 def short_warps(monkeypatch):
     """Couplings before a mixture are trained little: laws do not hang on how well."""
-    monkeypatch.setattr(skgauss.warp, "_MAX_ITER", 4)
+    for name in ("_FEWER_ITER", "_TRIAL_ITER"):
+        monkeypatch.setattr(skgauss.warp, name, 4)
 
 
 HEADS_AND_TABLES = [
@@ -118,7 +119,7 @@ def test_auto_takes_the_likelier_of_a_mixture_and_a_warped_one(monkeypatch):
 @pytest.mark.slow
 def test_what_couplings_straighten_is_plainer_for_a_mixture(monkeypatch):
     """Two columns that follow from two others, but for little."""
-    monkeypatch.setattr(skgauss.warp, "_MAX_ITER", 20)
+    monkeypatch.setattr(skgauss.warp, "_FEWER_ITER", 20)
     x = np.random.default_rng(0).normal(size=(4_000, 4))
     product, wave = x[:, 0] * x[:, 1], np.sin(3 * x[:, 0]) * x[:, 1]
     X = np.column_stack([x[:, :2], product + 0.02 * x[:, 2], wave + 0.02 * x[:, 3]])

@@ -17,7 +17,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
-from skgauss._members import unseeded
+from skgauss._nested import unseeded
 from skgauss._validation import numpy_generator
 from skgauss.base import BaseGaussianizer
 from skgauss.canonical import canonical_columns
