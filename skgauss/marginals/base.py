@@ -86,7 +86,7 @@ class BaseMarginal(BaseGaussianizer):
         """Fit to canonical columns of shape (n_features, n_rows)."""
         if self.subsample is not None:
             Y, weight = Y[:, : self.subsample], weight[: self.subsample]
-        steps = column_resolution(Y.T)
+        steps = column_resolution(Y.T, weight)
         n_errors = -ndtri(_BY_CHANCE / len(Y))
 
         def fit(column, step):

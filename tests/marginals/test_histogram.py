@@ -41,10 +41,12 @@ def test_no_bin_is_empty():
     assert density == pytest.approx(0.5 / 1050 / width, rel=0.1)
 
 
+@pytest.mark.parametrize("beside", [0, 1])
 @pytest.mark.parametrize(("n_values", "n_bins"), [(2, 1), (3, 2), (9, 8)])
-def test_bins_are_no_narrower_than_the_grid_of_a_tied_column(n_values, n_bins):
+def test_bins_are_no_narrower_than_the_grid_of_a_tied_column(n_values, n_bins, beside):
     rng = np.random.default_rng(0)
-    X = np.column_stack([rng.integers(n_values, size=1000), rng.normal(size=1000)])
+    values = rng.integers(n_values, size=(1000, 1))
+    X = np.hstack([values, rng.normal(size=(1000, beside))])
     marginal = HistogramMarginal(n_bins=64).fit(X)
     x = np.unique(marginal.spline_.x[0])
     assert len(x) - 1 <= n_bins

@@ -32,6 +32,17 @@ def test_slope_is_continuous_at_every_knot(name):
     np.testing.assert_allclose(*slopes, atol=1e-6)
 
 
+@pytest.mark.parametrize("n_columns", [1, 2])
+def test_knots_are_no_closer_than_the_values_of_discrete_columns(n_columns):
+    """Also where there is no other column, and most rows are merged with their copies."""
+    X = np.random.default_rng(0).poisson(4, size=(2000, n_columns))
+    marginal = SplineMarginal(n_knots=256).fit(X)
+    for x, scale in zip(marginal.spline_.x, marginal.scale_, strict=True):
+        knots = np.unique(x)
+        assert len(knots) > 2
+        assert np.diff(knots).min() * scale >= 1 - 1e-9
+
+
 def test_log_density_is_that_of_the_map():
     X = column("exponential")[:200] + 0.01
     marginal = SplineMarginal(random_state=0).fit(column("exponential"))
