@@ -267,7 +267,8 @@ def validate_rows(
 def _checked_weight(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
     """Weights as an array, one per row, none negative and not all zero.
 
-    Those that sum to less than the number of rows are proportions, and are made to sum to it.
+    Those that sum to less than the number of rows are proportions, and are made to sum to it. What
+    no sum of all can tell from zero is zero.
     """
     if sample_weight is None:
         return None
@@ -283,6 +284,7 @@ def _checked_weight(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
         total = weight.sum()
     if not np.isfinite(total):
         raise ValueError(f"sample_weight sums to {total}: give smaller weights.")
+    weight = np.where(weight < np.finfo(float).eps * total, 0.0, weight)
     n_rows = np.count_nonzero(weight)
     if total >= n_rows:
         return weight

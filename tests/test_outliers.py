@@ -367,6 +367,9 @@ def test_weights_may_be_any_proportions():
         assert 20 <= (model.predict(X) == -1).sum() <= 40
     detector().fit(X, sample_weight=np.full(300, 1e9))
     detector().fit(X, sample_weight=np.full(300, 1e18))
+    lost_beside_one = detector().fit(X, sample_weight=np.where(np.arange(300) == 3, 1e19, 1.0))
+    alone = detector().fit(X[[3, 3]], sample_weight=[5e18, 5e18])
+    np.testing.assert_array_equal(lost_beside_one.score_samples(X), alone.score_samples(X))
 
 
 def test_a_seed_of_its_own_is_left_to_an_estimator():
