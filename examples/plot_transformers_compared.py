@@ -37,7 +37,7 @@ print(f"breast cancer table: {X.shape[0]} rows, {X.shape[1]} columns")
 # spreads rounded values over their last digit in `fit`; without it, it would warn and name the
 # columns.) Five random fifths of the rows are held out in turn. What is reported for them:
 #
-# - the largest correlation of two outputs, or of their squares, as `diagnose` has it: ten
+# - the largest correlation of two outputs, or of their sizes, as `diagnose` has it: ten
 #   independent normals would stay below the figure of the last line 19 times out of 20;
 # - the column that is farthest from a standard normal (Kolmogorov-Smirnov distance);
 # - the largest error of `inverse_transform` behind `transform`, relative to the largest value of

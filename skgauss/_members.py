@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import has_fit_parameter
 
 from skgauss._nested import called, unseeded
+from skgauss._threads import parallel
 from skgauss.content import row_keys
 from skgauss.resolution import column_resolution
 from skgauss.robust import central_rows
@@ -39,8 +40,7 @@ class EstimatorEnsemble:
             member = clone(estimator).set_params(**changes)
             member.set_params(**{name: int(rng.integers(2**31 - 1)) for name in seeds})
             tasks.append((member, X[drawn], taken(fit_params, drawn, len(X))))
-        parallel = Parallel(n_jobs=n_jobs, prefer="threads")
-        members = parallel(delayed(_fitted)(*task) for task in tasks)
+        members = parallel(n_jobs)(delayed(_fitted)(*task) for task in tasks)
         keys = [row_keys(X_drawn) for _, X_drawn, _ in tasks] if n_members > 1 else []
         return cls(members, keys, by_latents)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
+from sklearn.utils.parallel import delayed
 
 from skgauss._blas import one_blas_thread
 from skgauss._members import EstimatorEnsemble
+from skgauss._threads import parallel
 
 __all__ = ["Scorer", "by_blocks"]
 
@@ -43,7 +44,7 @@ def _task(function, X):
 def by_blocks(function, X, n_jobs):
     """Apply a function to float64 blocks of rows, in threads."""
     size = _BLOCK * _BLOCKS_PER_TASK
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
+    tasks = (delayed(_task)(function, X[i : i + size]) for i in range(0, len(X), size))
     with one_blas_thread():
-        parts = parallel(delayed(_task)(function, X[i : i + size]) for i in range(0, len(X), size))
+        parts = parallel(n_jobs)(tasks)
     return np.concatenate([block for part in parts for block in part])

@@ -46,4 +46,6 @@ def threshold(scores, weight, contamination, least_range):
         offset = lower_fence(scores, weight, _FENCE, least_range)
     else:
         offset = weighted_quantile(scores, weight, contamination)
+        if offset < _ZERO_DENSITY < scores.max():  # all of density zero, and no others
+            offset = _ZERO_DENSITY
     return float(offset - rounding(offset))

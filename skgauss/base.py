@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -16,10 +15,12 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import check_scalar
+from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted
 
 from skgauss._blas import one_blas_thread
 from skgauss._documentation import DocumentationLinkMixin
+from skgauss._threads import parallel
 from skgauss._validation import all_or_nothing, numpy_generator, validate_latents, validate_rows
 from skgauss._version import VersionedStateMixin
 from skgauss.diagnosis import Diagnosis, diagnose
@@ -148,11 +149,11 @@ class BaseGaussianizer(
         tasks = [slice(i, min(i + starts.step, len(X))) for i in starts]
         evaluate = delayed(_evaluate)
         try:
-            parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
+            workers = parallel(self.n_jobs, return_as="generator")
         except ValueError:  # the backend in force gives no results one by one
-            parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
+            workers = parallel(self.n_jobs)
         with one_blas_thread():
-            results = parallel(evaluate(function, X[task], self._block_size) for task in tasks)
+            results = workers(evaluate(function, X[task], self._block_size) for task in tasks)
             for task, blocks in zip(tasks, results, strict=True):
                 for i, value in enumerate(blocks):
                     start = task.start + i * self._block_size
@@ -176,7 +177,8 @@ class BaseGaussianizer(
         """Log-density of validated rows."""
         log_density = np.empty(len(X))
         for part, (z, log_det) in self._blocks(self._forward, X):
-            log_density[part] = log_det - 0.5 * np.sum(z**2 + math.log(2 * math.pi), axis=1)
+            with np.errstate(over="ignore"):  # of a latent beyond 1e154, the density is zero
+                log_density[part] = log_det - 0.5 * np.sum(z**2 + math.log(2 * math.pi), axis=1)
         return log_density
 
     def transform(self, X: Any) -> np.ndarray:
@@ -229,6 +231,7 @@ class BaseGaussianizer(
         Returns
         -------
         log_density : array of float64 of shape (n_rows,)
+            Minus infinity where the squares of latents are not finite.
         """
         check_is_fitted(self)
         X, _ = validate_rows(self, X, reset=False)

@@ -124,14 +124,18 @@ def canonical_columns(
     return Y, weight
 
 
-def split_copies(Y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def split_copies(
+    Y: np.ndarray, weight: np.ndarray, most: int = _MOST_COPIES
+) -> tuple[np.ndarray, np.ndarray]:
     """Undo the merging of equal rows, so that each of them can get noise of its own.
 
     Parameters
     ----------
     Y : array of shape (n_features, n_distinct)
     weight : array of shape (n_distinct,)
-        Frequencies; of more than a million rows, several stay together.
+        Frequencies.
+    most : int, default=1,000,000
+        Copies, about; of more, several stay together.
 
     Returns
     -------
@@ -146,7 +150,7 @@ def split_copies(Y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndar
     >>> sorted(Y[0].tolist()), weight.tolist()
     ([5.0, 7.0, 7.0], [1.0, 1.0, 1.0])
     """
-    share = min(1.0, _MOST_COPIES / weight.sum())
+    share = min(1.0, most / weight.sum())
     copies = np.maximum(np.ceil(weight * share), 1).astype(int)
     rows = np.repeat(np.arange(len(weight)), copies)
     rows = np.random.default_rng(0).permutation(rows)  # any of them are a sample of the table

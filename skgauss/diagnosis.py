@@ -23,8 +23,8 @@ class Diagnosis:
     normality_p_value : array of shape (n_features,)
         Of the Kolmogorov-Smirnov test.
     dependence : float
-        Largest absolute correlation of two latents, or of the squares of two latents; 0 for a
-        single feature.
+        Largest absolute correlation of two latents, or of the normal scores of their absolute
+        values; 0 for a single feature.
     dependence_noise : float
         What independence would show: the 95 % point of that maximum, by Bonferroni's bound.
     round_trip_error : float
@@ -83,6 +83,12 @@ def _largest_correlation(Z: np.ndarray) -> float:
     return float(np.abs(np.triu(scaled.T @ scaled, 1)).max())
 
 
+def _scores_of_size(Z: np.ndarray) -> np.ndarray:
+    """Normal scores of absolute values: those, or their squares, correlate by single far rows."""
+    ranks = stats.rankdata(np.abs(Z), axis=0)
+    return stats.norm.ppf((ranks - 0.5) / len(Z))
+
+
 def diagnose(
     X: np.ndarray,
     Z: np.ndarray,
@@ -114,7 +120,7 @@ def diagnose(
     """
     n_rows, n_features = Z.shape
     tests = [stats.kstest(z, "norm", method="asymp") for z in Z.T]
-    n_pairs = n_features * (n_features - 1)  # those of the latents and those of their squares
+    n_pairs = n_features * (n_features - 1)  # those of the latents and those of their sizes
     magnitude = np.abs(X).max(axis=0)
     error = np.abs(X_back - X) / np.where(magnitude > 0, magnitude, 1)
     return Diagnosis(
@@ -123,7 +129,9 @@ def diagnose(
         normality_distance=np.array([test.statistic for test in tests]),
         normality_p_value=np.array([test.pvalue for test in tests]),
         dependence=(
-            max(_largest_correlation(Z), _largest_correlation(Z**2)) if n_features > 1 else 0.0
+            max(_largest_correlation(Z), _largest_correlation(_scores_of_size(Z)))
+            if n_features > 1
+            else 0.0
         ),
         dependence_noise=float(stats.norm.isf(0.025 / max(n_pairs, 1)) / np.sqrt(n_rows)),
         round_trip_error=float(error.max()),

@@ -76,9 +76,8 @@ class Sample(NamedTuple):
         covariance += Moments.of(columns, weight).shrinkage() * (target - covariance)
         return cls(columns, weight, mean, covariance)
 
-    def first(self, n_rows: float) -> Self:
-        """The first rows, of a total weight of about `n_rows`."""
-        n_rows = 1 + int(np.searchsorted(np.cumsum(self.weight), n_rows))
+    def first(self, n_rows: int) -> Self:
+        """The first rows, so many at most, whatever their weights."""
         return self._replace(columns=self.columns[:, :n_rows], weight=self.weight[:n_rows])
 
     def turned(self, share: float) -> Self:
@@ -158,7 +157,7 @@ def standardisation(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.n
         share = (np.cumsum(mass) - mass / 2) / mass.sum()
         low, loc[j], high = np.interp([0.05, 0.5, 0.95], share, values)
         spread = (high - low) / (2 * ndtri(0.95))
-        if spread <= 1e-9 * np.ptp(column):
+        if spread <= 1e-9 * max(abs(low), abs(high)):
             spread = math.sqrt(np.average((column - loc[j]) ** 2, weights=weight))
         scale[j] = spread if spread > 1e-12 * abs(loc[j]) else abs(loc[j]) or 1.0
     return loc, scale

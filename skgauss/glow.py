@@ -41,7 +41,7 @@ from skgauss.head import has_mixture, head_inverse
 from skgauss.ladder import ladder_table
 from skgauss.progress import Progress
 from skgauss.resolution import noise_width
-from skgauss.rows import Table, canonical_rows, split_rows
+from skgauss.rows import Table, canonical_rows, split_rows, spread_copies
 from skgauss.training import maximize_likelihood
 from skgauss.training_step import start_state, with_parameters
 
@@ -77,9 +77,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     n_steps : int or "auto", default="auto"
         Number of Glow steps. "auto", here and below, depends on the number of rows; see Notes.
     mixer : {"lu", "rotation", "householder", "cayley", "permutation"}, default="lu"
-        How a step mixes the columns: trainable linear map, principal axes, trainable
-        reflections, trainable rotation, random permutation. The linear map starts as a random
-        rotation behind a mixture, else as a random permutation.
+        How a step mixes the columns: trainable linear map, principal axes (behind a mixture, which
+        leaves none, a random rotation), trainable reflections, trainable rotation, random
+        permutation. The linear map starts as a random rotation behind a mixture, else as a random
+        permutation.
     coupling : {"auto", "spline", "affine", "mixture"}, default="auto"
         How a step transforms one half of the columns. "auto" takes splines, or, behind a mixture
         that fewer than 100,000 rows were fitted to, affine maps: they are soon trained, and what
@@ -115,7 +116,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     learning_rate_init : float or "auto", default="auto"
         Peak of the learning rate, which rises over 50 updates and then falls along a cosine. An
         iteration whose loss is a whole nat above an earlier one's shows that it is too high:
-        training goes on from the best parameters at 0.3 of the rate.
+        training goes on from the best parameters at 0.3 of the rate. (Of more columns than rows, a
+        rise by noise alone may be larger, and is let pass.)
     alpha : float or "auto", default="auto"
         Decoupled weight decay of the networks' weights.
     ema_decay : float, default=0.99
@@ -128,13 +130,15 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     validation_fraction : float, default=0.1
         Share of the rows held out, at most 10,000 rows.
     n_iter_no_change : int or "auto", default="auto"
-        Iterations without a gain above `tol` after which training stops.
+        Iterations without a gain above `tol` on the rows held out after which training stops;
+        without such rows it runs for `max_iter`.
     tol : float, default=1e-4
         In nats per row.
     max_time : float or None, default=None
         Seconds that `fit` should take. Below 30, with a mixture in the head ("auto" or "mixture"),
         that gets them all, and the steps, which would have to be compiled and learn less, are not
-        trained: they rotate the latents, which leaves their density. Else it gets at most four
+        trained: they rotate the latents, which leaves their density (but for a mixture coupling,
+        whose start is near the identity only). Else it gets at most four
         fifths, and the learning rate falls to zero in what is left; training then ends
         with the best parameters so far. From 300,000 rows on, `max_iter` and `n_iter_no_change` at
         "auto" let it end by time alone.
@@ -336,13 +340,14 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         """Prepare the rows, start the flow unless it goes on, and train it."""
         started, rng = time.monotonic(), numpy_generator(self.random_state)
         X, weight = canonical_rows(X, sample_weight)
+        if not carry_on:
+            names = [column_label(self, j) for j in range(X.shape[1])]
+            self.noise_width_ = noise_width(X, names, dequantize=self.dequantize, weight=weight)
+        X, weight = spread_copies(X, weight, self.noise_width_)
         split = self.early_stopping and not one_pass
         train, held_out = split_rows(len(X), self.validation_fraction if split else 0.0, rng)
         if carry_on:  # the same rows are held out, the others come in another order
             rng = np.random.default_rng([int(rng.integers(2**63)), self.n_iter_])
-        else:
-            names = [column_label(self, j) for j in range(X.shape[1])]
-            self.noise_width_ = noise_width(X, names, dequantize=self.dequantize, weight=weight)
         table = Table(X, weight, self.noise_width_, rng, np.dtype(self.dtype))
         kind = head_kind(self, table, len(train))
         only_head = not (carry_on or one_pass) and leaves_steps_alone(self, kind)

@@ -111,8 +111,7 @@ def fit_head(
         held_out = table.with_rows(*canonical_columns(X_held_out, weight_held_out, 0))
     rng = np.random.default_rng(0) if rng is None else rng
     if kind == "warped":
-        start, _ = _tried(table, held_out, rng, clock)
-        return start.warped(rng, clock.left(_WARP_UNTIL)).head(None, clock.left())
+        return _warped(table, held_out, rng, clock)
     sizes = _sizes(kind, table)
     enough_rows = len(held_out.weight) and table.n_rows >= _WARPED_FROM
     decides = kind == "auto" and enough_rows and clock.max_time >= _TIME_FOR_ALL
@@ -167,6 +166,15 @@ def _likeliest(plain, sizes, table, held_out, rng, clock):
     if is_one and promised < warped.log_likelihood(Chain(warped.layers)) + _STEPS_GAIN:
         return Chain(warped.layers[:2])
     return candidate
+
+
+def _warped(table, held_out, rng, clock):
+    """Couplings and a mixture; where no rows are held out, some are while couplings train."""
+    if not len(held_out.weight) and len(table.weight) > 1:
+        judges, rest = table.split(-(-len(table.weight) // 10))
+        return _like(_warped(rest, judges, rng, clock), table)
+    start, _ = _tried(table, held_out, rng, clock)
+    return start.warped(rng, clock.left(_WARP_UNTIL)).head(None, clock.left())
 
 
 def _spline():

@@ -210,6 +210,8 @@ class Trace:
         Log-density under independent normals with the training rows' moments.
     gains : list of arrays of shape (n_held_out,)
         What each layer added to the log-density of every row.
+    by_columns : array of shape (n_held_out,)
+        Log-density under the product of the columns' own densities, once told.
     n_first : int
         Number of layers before the rotations: these are always kept.
 
@@ -234,8 +236,14 @@ class Trace:
         self.base = -0.5 * np.sum(standard**2 + math.log(2 * math.pi) + 2 * np.log(scale), axis=0)
         self.gains: list[np.ndarray] = []
         self.n_first = 0
+        self.by_columns = self.base
         self._held_out, self.weight = held_out, held_out.weight
         self._log_det, self._level = np.zeros(len(self.base)), self.base
+
+    def tell_columns(self, layer: Any) -> None:
+        """Note the log-density of the rows under maps of the columns; before any layer."""
+        rows = self._held_out.with_rows(self._held_out.Y.copy(), self.weight)
+        self.by_columns = rows.log_density(rows.forward(layer))
 
     def add(self, layer: Any, *, first: bool = False) -> None:
         """Send the rows through a layer, and note what it adds to their log-density."""

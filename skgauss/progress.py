@@ -8,8 +8,6 @@ import numpy as np
 
 __all__ = ["Progress"]
 
-_ASTRAY = 1.0  # nats: a loss that lies farther above the lowest has left the way
-
 
 @dataclasses.dataclass
 class Progress:
@@ -19,6 +17,8 @@ class Progress:
     ----------
     best : array of shape (n_parameters,)
         The best averaged parameters so far.
+    tolerated : float
+        Nats that the loss may rise above the lowest before it has left the way.
     loss_curve : list of float
         Mean training loss per iteration: minus the log-likelihood per row, in nats.
     validation_scores : list of float
@@ -50,6 +50,7 @@ class Progress:
     """
 
     best: np.ndarray
+    tolerated: float = 1.0
     loss_curve: list[float] = dataclasses.field(default_factory=list)
     validation_scores: list[float] = dataclasses.field(default_factory=list)
     best_score: float = -np.inf
@@ -79,7 +80,7 @@ class Progress:
         if not np.isfinite([score, loss, np.asarray(average).sum()]).all():
             self.stopped = "diverged"
             return False
-        self.astray = loss > self.lowest_loss + _ASTRAY
+        self.astray = loss > self.lowest_loss + self.tolerated
         self.lowest_loss = np.inf if self.astray else min(loss, self.lowest_loss)
         self.n_stale = 0 if score > self.best_score + tol else self.n_stale + 1
         if score > self.best_score or not (held_out or self.astray):

@@ -94,8 +94,8 @@ class RBIGTransformer(BaseGaussianizer):
         What the first layer is: one map per column (None), or these followed by the map of a
         Gaussian mixture ("mixture"): the mean of four with up to 256 components each, fitted to
         at most 300,000 rows, as the layers behind it are. "auto" fits both and keeps the one
-        that is likelier on the rows held out. A mixture is far likelier on large tables, and
-        takes up to 1,024 components' time in all that follows.
+        that is likelier on the rows held out; without such rows, the columns' maps. A mixture is
+        far likelier on large tables, and takes up to 1,024 components' time in all that follows.
     marginal : {"spline", "histogram", "kde", "mixture"} or estimator, default="spline"
         The one-dimensional maps. "spline" is `SplineMarginal` in the first layer and, in the
         others, a spline of kernel densities shrunk towards the normal, for all directions at
@@ -140,7 +140,7 @@ class RBIGTransformer(BaseGaussianizer):
     log_likelihood_ : array of shape (n_layers_tried,)
         Mean held-out log-likelihood behind each layer, in nats.
     total_correlation_ : float
-        What the layers beyond the first removed, up to `n_layers_`: the columns' dependence, in
+        Held-out log-likelihood over that of the columns by themselves: their dependence, in
         nats, as far as it was found; nan without rows held out.
     data_min_, data_max_ : array of shape (n_features,)
         Range of the training rows.
@@ -274,6 +274,8 @@ class RBIGTransformer(BaseGaussianizer):
         held_out, table = Columns(Y, weight, Threads(self.n_jobs)).split(n_held_out)
         trace = Trace(held_out, table) if n_held_out else None
         first = self._first_layers(table, held_out, plan)
+        if trace is not None:
+            trace.tell_columns(self._columns_layer(table, first[0]))
         if plan.with_mixture:
             table, _ = table.split(MAX_MIXTURE_ROWS)
         for layer in first:
@@ -300,9 +302,20 @@ class RBIGTransformer(BaseGaussianizer):
             verbose=self.verbose,
         )
 
+    @property
+    def _marginal(self):
+        return MARGINALS[self.marginal]() if isinstance(self.marginal, str) else self.marginal
+
+    def _columns_layer(self, table, first):
+        """The maps that Gaussianize every column; what a mixture follows may be straight lines."""
+        n_knots = first.map.get_params().get("n_knots")
+        if n_knots == self._marginal.get_params().get("n_knots"):
+            return first
+        return MapLayer(fit_marginal(clone(self._marginal), table))
+
     def _first_layers(self, table, held_out, plan):
         """Fit the maps of the columns and, if it is wanted, the mixture behind them."""
-        marginal = MARGINALS[self.marginal]() if isinstance(self.marginal, str) else self.marginal
+        marginal = self._marginal
         if not plan.with_mixture:
             return [MapLayer(fit_marginal(clone(marginal), table))]
         if plan.marginal is None:
@@ -327,7 +340,8 @@ class RBIGTransformer(BaseGaussianizer):
         self.total_correlation_ = float("nan")
         if trace is not None:
             self.log_likelihood_ += mean_and_error(trace.base, trace.weight)[0]
-            self.total_correlation_ = float(self.negentropy_[1 : self.n_layers_].sum())
+            by_columns, _ = mean_and_error(trace.by_columns, trace.weight)
+            self.total_correlation_ = trace.score() - by_columns
 
     def _forward(self, X):
         Y = _padded(X)

@@ -13,6 +13,7 @@ _MAX_ROWS = 10_000
 _TIED_SHARE = 0.5
 _MANY = 20  # rows to a value
 _ON_GRID = 1e-3  # of a step
+_ROUNDING = 1e-13  # of a value, which sums of decimal fractions differ by
 
 
 def column_resolution(X: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
@@ -50,10 +51,11 @@ def column_resolution(X: np.ndarray, weight: np.ndarray | None = None) -> np.nda
     resolution = np.zeros(X.shape[1])
     for j, column in enumerate(X.T):
         values = np.unique(column)
-        if len(values) < 2:
+        gaps, size = np.diff(values), np.abs(values)
+        size = np.maximum(np.maximum(size[1:], size[:-1]), np.median(size))
+        gaps = gaps[gaps > _ROUNDING * size]  # less is rounding
+        if not len(gaps):
             continue
-        gaps = np.diff(values)
-        gaps = gaps[gaps > 1e-9 * gaps.max()]  # less is rounding
         steps = gaps / gaps.min()
         on_grid = np.all(np.abs(steps - np.round(steps)) < _ON_GRID)
         is_grid = on_grid and len(gaps) == len(values) - 1

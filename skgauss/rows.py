@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skgauss.bijections import Chain
+from skgauss.canonical import split_copies
 from skgauss.content import row_keys
 from skgauss.head import head_forward, repays_compilation
 from skgauss.resolution import column_resolution
@@ -17,6 +18,7 @@ __all__ = [
     "canonical_rows",
     "pad_rows",
     "split_rows",
+    "spread_copies",
 ]
 
 FULL_BATCH = 512  # rows; below, one batch holds the table
@@ -25,6 +27,7 @@ _CACHE_BYTES = 1 << 28
 _MIN_ROWS_TO_SPLIT = 100
 _MAX_HELD_OUT = 10_000
 _BLOCK = 1 << 13
+_SPREAD_ROWS = 20_000
 _COPIED = 0.05  # share of the rows that are copies of others, from which they are merged
 
 
@@ -65,6 +68,39 @@ def canonical_rows(X: np.ndarray, sample_weight: np.ndarray | None):
         return X, weight
     order = np.argsort(first)
     return X[first[order]], np.bincount(index.ravel(), weight)[order]
+
+
+def spread_copies(
+    X: np.ndarray, weight: np.ndarray, width: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Undo the merging of equal rows, where every column will get noise that parts them.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+    weight : array of shape (n_rows,)
+    width : array of shape (n_features,)
+        Of the noise.
+
+    Returns
+    -------
+    X : array of shape (n_copies, n_features)
+        At most 20,000 rows more than before.
+    weight : array of shape (n_copies,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.rows import spread_copies
+    >>> X, weight = spread_copies(np.array([[5.0], [7.0]]), np.array([1.0, 2.0]), np.ones(1))
+    >>> sorted(X[:, 0].tolist()), weight.tolist()
+    ([5.0, 7.0, 7.0], [1.0, 1.0, 1.0])
+    """
+    is_few = len(X) < _SPREAD_ROWS and np.any(weight > 1)
+    if not (is_few and width.any() and _is_discrete(X, weight)):
+        return X, weight
+    Y, weight = split_copies(np.asarray(X).T, weight, _SPREAD_ROWS)
+    return np.ascontiguousarray(Y.T), weight
 
 
 def _is_discrete(X, weight):

@@ -47,6 +47,7 @@ MIN_UPDATES = 16  # per iteration: small tables are passed several times
 _WARMUP = 50  # updates
 _FEW = 200  # rows held out
 _ROWS_OF_AN_ACCELERATOR = 4096  # of a batch, at least, where there are several
+_SCATTER = 3  # of its standard error, that a loss may be above another by chance
 _RATE_CUT = 0.3  # of the learning rate, when training goes back to the best
 
 
@@ -135,6 +136,7 @@ class _Trainer:
         self.layout, self.held = Layout.of(template), jax.tree.map(on_device, held)
         self.options, self.pool, self.devices = options, pool, jax.local_devices()
         self.n_shards, self.mean_weight = _n_shards(options.batch_size), float(rows.weight.mean())
+        self.n_rows, self.n_columns = len(rows.weight), 0
         a_pass = self.iteration(np.arange(len(rows.weight)), np.random.default_rng(0))
         self.total = len(a_pass) * options.max_iter  # updates
         self.rate, self.start = options.learning_rate_init, -n_before  # updates made before
@@ -159,11 +161,17 @@ class _Trainer:
         """Gather rows as S padded parts: x of shape (S, C, part), weight of (S, part)."""
         values, n = rows.take(indices), self.n_shards
         part = -(-self.options.batch_size // n)
+        self.n_columns = values.shape[1]
+        shares = rows.weight[indices] / self.mean_weight  # before float32 cannot hold them
         x = np.zeros((values.shape[1], n * part), self.options.dtype)
         weight = np.zeros(n * part, self.options.dtype)
-        x[:, : len(indices)], weight[: len(indices)] = values.T, rows.weight[indices]
+        x[:, : len(indices)], weight[: len(indices)] = values.T, shares
         x = x.reshape(len(x), part, n).transpose(2, 0, 1)  # rows dealt in turn
         return np.ascontiguousarray(x), weight.reshape(part, n).T.copy()
+
+    def scatter(self):
+        """Standard error of the mean loss of all rows, if they are normal."""
+        return math.sqrt(self.n_columns / (2 * self.n_rows))
 
     def batches(self, order):
         """Cut rows into batches of equal size, none dropped."""
@@ -177,7 +185,7 @@ class _Trainer:
     def update(self, state, rows, indices, done, share):
         """Make one update; return the state, and the batch's mean loss, a summand per part."""
         x, weight = self.batch(rows, indices)
-        weight /= self.mean_weight * len(indices)
+        weight /= len(indices)
         outputs = self.on_shards(gradient_and_log_density, state.params, x, weight)
         _, losses, gradients = zip(*outputs, strict=True)
         rate, averaging = self.schedule(done, share)
@@ -358,6 +366,7 @@ def maximize_likelihood(
                 if spent > 1:
                     progress.stopped = "max_time"
                     break
+            progress.tolerated = max(1.0, _SCATTER * trainer.scatter())
             progress.loss_curve.append(float(np.sum(losses) / len(losses) - rows.log_det))
             if held_out is not None:
                 progress.validation_scores.append(trainer.score(state.average, held_out))

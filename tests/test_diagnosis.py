@@ -27,12 +27,13 @@ def test_independent_normals_pass():
     assert (good.round_trip_error, good.outside_range, good.n_rows) == (0, 0, 2000)
 
 
-def test_share_of_false_alarms_is_bounded():
+@pytest.mark.parametrize("shape", [(100, 5), (500, 20)])
+def test_share_of_false_alarms_is_bounded(shape):
     alarms = []
     for seed in range(100):
-        good = report(np.random.default_rng(seed).normal(size=(500, 4)))
+        good = report(np.random.default_rng(seed).normal(size=shape))
         alarms.append(good.dependence > good.dependence_noise)
-    assert np.mean(alarms) < 0.15  # 0.05 by design, for Gaussian correlations
+    assert np.mean(alarms) < 0.12  # 0.05 by design
 
 
 @pytest.mark.parametrize("j", range(3))

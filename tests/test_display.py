@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 from sklearn.base import BaseEstimator
 from sklearn.datasets import make_moons
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
@@ -84,9 +85,11 @@ def test_plot_returns_the_display_and_draws_again(name):
     assert display.figure_ is not figure
 
 
+@pytest.mark.parametrize("of_a_grid", [True, False])
 @pytest.mark.parametrize("name", MAKERS)
-def test_an_axis_of_the_user_is_drawn_on(name):
-    figure, ax = plt.subplots()
+def test_an_axis_of_the_user_is_drawn_on(name, of_a_grid):
+    figure = plt.figure()
+    ax = figure.add_subplot() if of_a_grid else figure.add_axes((0.1, 0.1, 0.8, 0.8))
     display = MAKERS[name](ax=ax)
     assert display.figure_ is figure
     if hasattr(display, "axes_"):
@@ -188,6 +191,11 @@ def test_gaussianization_takes_names_and_says_which_there_are():
     for wrong in (["c", "d"], ["a"], [0, 3]):
         with pytest.raises(ValueError, match=r"features must name 2 of \['a', 'b', 'c'\]"):
             GaussianizationDisplay.from_estimator(marginal, frame, features=wrong)
+
+
+def test_gaussianization_refuses_one_latent_of_several_columns():
+    with pytest.raises(ValueError, match="PCA makes 1 latents of 3 columns"):
+        GaussianizationDisplay.from_estimator(PCA(1).fit(small_table()), small_table())
 
 
 def test_gaussianization_of_a_single_feature():
@@ -357,8 +365,18 @@ def test_density_refuses_other_tables_and_shares(marginal):
     with pytest.raises(ValueError, match=r"two columns, X has shape \(300, 3\)"):
         DensityDisplay.from_estimator(marginal, small_table())
     X = small_table(n_features=2)
-    with pytest.raises(ValueError, match=r"shares must be in \(0, 1\)"):
-        DensityDisplay.from_estimator(SplineMarginal().fit(X), X, shares=(0.5, 1))
+    for shares in [(0.5, 1), ()]:
+        with pytest.raises(ValueError, match=r"shares must be one or more in \(0, 1\)"):
+            DensityDisplay.from_estimator(SplineMarginal().fit(X), X, shares=shares)
+
+
+def test_density_of_zero_is_in_no_contour():
+    X = np.arange(20.0).reshape(10, 2)
+    finite = KernelDensity(bandwidth=1, kernel="tophat").fit(X[:8])  # 80 % of the rows
+    display = DensityDisplay.from_estimator(finite, X, shares=(0.5, 0.7))
+    assert np.isfinite(display.levels).all()
+    with pytest.raises(ValueError, match=r"gives 20.0% of the rows a density of zero: no contour"):
+        DensityDisplay.from_estimator(finite, X, shares=(0.5, 0.9))
 
 
 # AnomalyDisplay
@@ -385,6 +403,14 @@ def test_rows_of_a_subsample_keep_their_numbers():
     detector = DensityOutlierDetector(random_state=0).fit(X[:200])
     display = AnomalyDisplay.from_estimator(detector, X, subsample=100, random_state=0)
     assert min(display.rows) >= 250
+
+
+@pytest.mark.parametrize("score", [-1e100, 0.0, 1e-300])
+def test_equal_scores_have_a_histogram(score):
+    display = AnomalyDisplay(
+        scores=np.full(20, score), threshold=score, rows=[], row_scores=[], reasons=[]
+    ).plot()
+    assert sum(bar.get_height() for bar in display.bars_) == 20
 
 
 def test_an_estimator_without_reasons_is_refused():

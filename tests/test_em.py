@@ -40,6 +40,14 @@ def select(X, X_held_out, **kwargs):
     return select_gaussian_mixture(X, weights[0], X_held_out, weights[1], **kwargs)
 
 
+def test_frequencies_take_no_rows_away():
+    """The first rungs of a ladder see some rows, whatever these weigh."""
+    X = TABLES["moons"]
+    plain = fit_gaussian_mixture(X, np.ones(len(X)), 16, n_ladders=4)
+    weighty = fit_gaussian_mixture(X, np.full(len(X), 1e4), 16, n_ladders=4)
+    assert np.abs(weighty.log_density(X) - plain.log_density(X)).mean() < 0.02
+
+
 @pytest.mark.parametrize("n_components", [1, 2, 7, 40])
 @pytest.mark.parametrize("name", TABLES)
 def test_training_rows_come_back(name, n_components):

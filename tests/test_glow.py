@@ -211,6 +211,26 @@ def test_dequantize_learns_a_density_of_the_step():
     assert model.score_samples(X).max() < -2 * np.log(20) + 2.5
 
 
+@pytest.mark.parametrize("n_rows", [2, 8, 480])
+def test_dequantize_learns_it_from_few_rows_and_from_counts(n_rows):
+    """Merged copies would have one draw of the noise: 8 rows of weight 60 are 480."""
+    X = np.arange(8.0).repeat(-(-n_rows // 8))[:n_rows, None]
+    weight = np.full(n_rows, 480 / n_rows)
+    model = glow(dequantize=True, max_iter=10).fit(X, sample_weight=weight)
+    values = len(np.unique(X))
+    new = np.random.default_rng(0).uniform(-0.5, values - 0.5, (4000, 1))
+    assert model.score(new) > -np.log(values) - 0.1
+
+
+@pytest.mark.parametrize("weight", [1e30, 1e300])
+def test_large_weights_train_as_others_do(weight):
+    X = small_table()[:200]
+    expected = glow(head="spline", max_iter=2).fit(X)
+    weighty = glow(head="spline", max_iter=2).fit(X, sample_weight=np.full(200, weight))
+    assert weighty.stopped_by_ == expected.stopped_by_
+    assert np.isfinite(weighty.score_samples(X)).all()
+
+
 @pytest.mark.filterwarnings("ignore::skgauss.exceptions.TiedColumnWarning")
 def test_dequantize_leaves_continuous_columns_alone():
     X = small_table(150)

@@ -282,6 +282,40 @@ def test_rows_that_repeat_by_accident_are_ties():
 # Estimators
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_density_of_zero_is_refused(measure):
+    estimator = KernelDensity(kernel="tophat", bandwidth=0.01)
+    with pytest.raises(ValueError, match=r"log-density of -inf for .* positive everywhere"):
+        measure(*blocks(measure), estimator=estimator, cv=3, random_state=0)
+
+
+@pytest.mark.parametrize("measure", [total_correlation, mutual_information])
+def test_independent_columns_have_no_bias(measure):
+    """A normal estimator and a normal reference err alike, and the errors cancel."""
+    estimator = GaussianMixture(covariance_type="diag", random_state=0)
+    for seed in range(5):
+        X = np.random.default_rng(seed).normal(size=(200, 2))
+        tables = (X,) if measure is total_correlation else (X[:, 0], X[:, 1])
+        assert abs(measure(*tables, estimator=estimator, random_state=0)) < 1e-4
+
+
+@pytest.mark.parametrize("noise", [1e-6, 0.0])
+def test_negentropy_of_collinear_normal_columns_is_zero(noise):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 2))
+    X = np.column_stack([X, X.sum(axis=1) + noise * rng.normal(size=600)])
+    assert abs(negentropy(1e3 + X, **QUICK)) < 0.01
+
+
+def test_discrete_columns_of_one_distribution_diverge_by_nothing():
+    values = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X, Y = (np.column_stack([rng.poisson(3, 500), rng.normal(size=500)]) for _ in "XY")
+        values.append(kl_divergence(X, Y, **QUICK))
+    assert abs(np.mean(values)) < 0.05
+
+
 @pytest.mark.parametrize(
     "estimator",
     [

@@ -101,6 +101,17 @@ def rings(n_rows, seed):
     return np.column_stack([*ring, np.exp(rng.normal(size=n_rows) + 5 * ring[2])])
 
 
+@pytest.mark.slow
+def test_couplings_without_rows_held_out_do_not_learn_theirs_by_heart(monkeypatch):
+    """Some are held out while the couplings train, and then the rest of the head has all."""
+    monkeypatch.setattr(skgauss.warp, "_FEWER_ITER", 60)
+    rng = np.random.default_rng(0)
+    X, new = (np.cumsum(rng.normal(size=(n, 3)), axis=1) for n in (90, 3000))
+    Z, log_det = head_forward(head_of(X, "warped"), new)
+    truth = 1.5 * np.log(2 * np.pi * np.e)
+    assert np.mean(log_det + stats.norm.logpdf(Z).sum(axis=1)) > -truth - 2
+
+
 @pytest.mark.slow  # the decision by itself is tried below
 def test_auto_takes_the_likelier_of_a_mixture_and_a_warped_one(monkeypatch):
     monkeypatch.setattr(skgauss.head_selection, "_WARPED_FROM", 2_000)

@@ -268,6 +268,15 @@ def test_a_density_of_zero_is_the_lowest_score():
     assert np.mean(model.predict(X) == 1) > 0.5  # rows that all members' kernels reach
 
 
+def test_more_rows_of_density_zero_than_outliers_are_all_flagged():
+    X = correlated(300, 6)
+    kernel = KernelDensity(kernel="epanechnikov", bandwidth=1.0)
+    model = detector(estimator=kernel, contamination=0.05, calibration=0.5).fit(X)
+    is_zero = model.score_samples(X) == -1e100
+    assert 0.05 < is_zero.mean() < 0.5
+    np.testing.assert_array_equal(model.predict(X) == -1, is_zero)
+
+
 def test_a_score_that_is_no_number_is_refused():
     class Broken(KernelDensity):
         def score_samples(self, X):

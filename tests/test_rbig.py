@@ -112,6 +112,15 @@ def test_negentropies_add_up_to_the_likelihood_gained(moons):
     assert moons.total_correlation_ > 0.5
 
 
+@pytest.mark.parametrize("head", [None, "mixture", "auto"])
+def test_clusters_in_columns_are_no_dependence_of_columns(head):
+    """A mixture behind straight lines Gaussianizes the columns as well."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(800, 2)) + 6 * rng.integers(0, 2, (800, 2))
+    model = rbig(head=head).fit(X)
+    assert abs(model.total_correlation_) < 0.1
+
+
 def test_first_negentropy_is_over_independent_normals_far_from_zero_and_in_any_unit():
     """The moments of these must not cancel, over- or underflow."""
     X = small_table(8000)

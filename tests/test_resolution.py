@@ -46,6 +46,14 @@ def test_a_far_row_makes_no_grid_of_the_others():
     assert column_resolution(X, np.full(201, 50.0)).tolist() == [0]
 
 
+def test_a_far_row_hides_no_grid():
+    """A sentinel may be of any size."""
+    X = np.column_stack([NORMAL[:, 0], RNG.integers(0, 10, 1000)])
+    for sentinel in (1e4, 1e10, 1e15):
+        X[0, 1] = sentinel
+        assert column_resolution(X)[1] == 1
+
+
 def test_constant_column_has_none():
     X = np.column_stack([NORMAL[:, 0], np.full(1000, 3.0)])
     assert column_resolution(X).tolist() == [0, 0]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
 from joblib import cpu_count, parallel_config
 
-from skgauss import RBIGTransformer
-from skgauss._threads import Threads
+from skgauss import GlowGaussianizer
+from skgauss._threads import Threads, parallel
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, None])
@@ -49,9 +50,21 @@ def test_threads_end_with_their_object():
     assert not any(thread.is_alive() for thread in its_own)
 
 
-def test_processes_score_too():
-    X = np.random.default_rng(0).normal(size=(300, 2))
-    model = RBIGTransformer(max_layers=2, random_state=0).fit(X)
-    expected = model.score_samples(X)
-    with parallel_config(backend="multiprocessing"):
-        np.testing.assert_array_equal(model.score_samples(X), expected)
+@pytest.mark.parametrize("backend", ["multiprocessing", "loky", "threading"])
+def test_other_workers_score_too(backend, monkeypatch):
+    """Forks would wait forever for what JAX's threads hold: they are threads."""
+    monkeypatch.setattr("skgauss.base._BLOCKS_PER_TASK", 1)
+    X = np.random.default_rng(0).normal(size=(3000, 2))
+    glow = GlowGaussianizer(head="spline", n_steps=1, max_iter=1, random_state=0).fit(X[:100])
+    expected = glow.score_samples(X)
+    with parallel_config(backend=backend, n_jobs=2), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(glow.score_samples(X), expected)
+
+
+@pytest.mark.parametrize("n_jobs", [2, None])
+def test_threads_take_the_place_of_forks(n_jobs):
+    with parallel_config(backend="multiprocessing", n_jobs=2):
+        workers = parallel(n_jobs)
+    assert type(workers._backend).__name__ == "ThreadingBackend"
+    assert workers.n_jobs == 2

@@ -57,7 +57,14 @@ def axes_grid(
             )
         ax.set_axis_off()
         display.bounding_ax_, display.figure_ = ax, ax.figure
-        grid = ax.get_subplotspec().subgridspec(n_rows, n_columns, width_ratios=width_ratios)
+        if spec := ax.get_subplotspec():
+            grid = spec.subgridspec(n_rows, n_columns, width_ratios=width_ratios)
+        else:  # an axis put in its place by hand
+            place = ax.get_position()
+            sides = {"left": place.x0, "right": place.x1, "bottom": place.y0, "top": place.y1}
+            grid = display.figure_.add_gridspec(
+                n_rows, n_columns, width_ratios=width_ratios, **sides
+            )
         cells = [display.figure_.add_subplot(cell) for cell in grid]
         return np.array(cells, dtype=object).reshape(shape)
     axes = np.asarray(ax, dtype=object)

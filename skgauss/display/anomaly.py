@@ -23,6 +23,14 @@ def _told(number, form):
     return format(number, form if abs(number) < 1e6 else form.replace("f", "e"))
 
 
+def _distinct_ends(values):
+    """Ends of a range of values, so far apart that numbers lie between them."""
+    low, high = float(values.min()), float(values.max())
+    room = 0.5 if high == low else 0.0
+    room = max(room, 1e-9 * max(abs(low), abs(high)) - (high - low))
+    return low - room, high + room
+
+
 class AnomalyDisplay:
     """Scores of rows with the threshold, and why the strangest ones are strange.
 
@@ -174,7 +182,7 @@ class AnomalyDisplay:
         room = max(high - low, (top - self.threshold) / _FARTHEST)  # of a bar below the threshold
         lowest = min(low - _FARTHEST * (high - low), self.threshold - room)
         shown, n_beyond = np.maximum(self.scores, lowest), int(np.sum(self.scores < lowest))
-        edges = np.histogram_bin_edges(shown, 60)
+        edges = np.histogram_bin_edges(shown, 60, _distinct_ends(shown))
         counts, _ = np.histogram(shown, edges)
         middles = (edges[1:] + edges[:-1]) / 2
         colours = np.where(middles < self.threshold, ORANGE, BLUE)

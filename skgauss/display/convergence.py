@@ -116,7 +116,8 @@ class ConvergenceDisplay:
             if not len(estimator.negentropy_):
                 raise ValueError(
                     f"{estimator!r} held out no rows, so that no layer's negentropy was measured: "
-                    "stopping=None and tables below 40 rows hold out none."
+                    "stopping=None and tables of fewer than 40 rows, or 4 distinct ones, hold "
+                    "out none."
                 )
             display = cls(
                 negentropy=np.asarray(estimator.negentropy_, float),

@@ -143,7 +143,8 @@ class DensityDisplay:
         Raises
         ------
         ValueError
-            If `X` has another number of columns, or a share is not in (0, 1).
+            If `X` has another number of columns, a share is not in (0, 1), or so many rows have a
+            positive density.
         """
         check_is_fitted(estimator)
         X = X if hasattr(X, "columns") else np.asarray(X)
@@ -153,8 +154,8 @@ class DensityDisplay:
                 "Fit an estimator to two of them."
             )
         inside = np.sort(np.asarray(shares, float))[::-1]
-        if not np.all((inside > 0) & (inside < 1)):
-            raise ValueError(f"shares must be in (0, 1), got {inside.tolist()}.")
+        if not inside.size or not np.all((inside > 0) & (inside < 1)):
+            raise ValueError(f"shares must be one or more in (0, 1), got {inside.tolist()}.")
         values = np.asarray(X, float)
         low, high = values.min(axis=0), values.max(axis=0)
         margin = padding * np.where(high > low, high - low, 1)
@@ -164,9 +165,14 @@ class DensityDisplay:
         samples = np.empty((0, 2))
         if n_samples and hasattr(estimator, "sample"):
             samples = _draw(estimator, n_samples, random_state)
-        levels, kept = np.unique(
-            np.quantile(estimator.score_samples(X), 1 - inside), return_index=True
-        )
+        scores = np.asarray(estimator.score_samples(X))
+        least = np.mean(np.isfinite(scores))
+        if least < 1 and (scores.size - 1) * (1 - inside[0]) < np.sum(~np.isfinite(scores)):
+            raise ValueError(
+                f"{type(estimator).__name__} gives {1 - least:.1%} of the rows a density of zero: "
+                f"no contour holds {inside[0]:.3g} of them. Give smaller shares."
+            )
+        levels, kept = np.unique(np.quantile(scores, 1 - inside), return_index=True)
         names = column_names(X, 2)
         display = cls(
             xx0=xx0,

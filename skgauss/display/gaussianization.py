@@ -139,12 +139,23 @@ class GaussianizationDisplay:
         Returns
         -------
         display : GaussianizationDisplay
+
+        Raises
+        ------
+        ValueError
+            If several columns have a single latent, or one has several.
         """
         check_is_fitted(estimator)
         X = X if hasattr(X, "columns") else np.asarray(X)
         shown = random_rows(X, subsample, random_state)
         columns = np.asarray(shown, dtype=float)
         values = np.asarray(estimator.transform(shown), dtype=float)
+        numbers = columns.shape[1], values.shape[1]
+        if min(numbers) == 1 and max(numbers) > 1:
+            raise ValueError(
+                f"{type(estimator).__name__} makes {numbers[1]} latents of {numbers[0]} columns: "
+                "pairs are drawn, so both must be several, or both one."
+            )
         feature_names = column_names(shown, columns.shape[1])
         latent_names = [f"latent {j}" for j in range(values.shape[1])]
         display = cls(

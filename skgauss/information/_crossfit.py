@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_scalar
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import has_fit_parameter
 
 from skgauss._nested import unseeded
+from skgauss._threads import parallel
 from skgauss._validation import numpy_generator
 from skgauss.base import BaseGaussianizer
 from skgauss.canonical import canonical_columns
@@ -130,7 +131,15 @@ class CrossFit:
 
     def log_density(self, X: np.ndarray, k: int) -> np.ndarray:
         """Log-density of all rows by a fit to those that are not in fold `k`."""
-        return self.fit(X, k).score_samples(X)
+        found = np.asarray(self.fit(X, k).score_samples(X))
+        wrong = found[~np.isfinite(found)]
+        if len(wrong):
+            raise ValueError(
+                f"estimator={self.estimator!r} has a log-density of {wrong[0]} for {len(wrong)} of "
+                f"{len(X)} rows, those held out among them. An estimator is needed whose density "
+                "is positive everywhere."
+            )
+        return found
 
     def run(self, ways: dict[str, Callable[[int], Estimate]]) -> tuple[np.ndarray, list]:
         """Estimate log-ratios in every fold.
@@ -151,8 +160,8 @@ class CrossFit:
         """
         tried = {name: way(0) for name, way in ways.items()}
         best = max(tried, key=lambda name: tried[name].merit)
-        parallel = Parallel(n_jobs=self.n_jobs)
-        rest = parallel(delayed(ways[best])(k) for k in range(1, self.n_folds))
+        tasks = (delayed(ways[best])(k) for k in range(1, self.n_folds))
+        rest = parallel(self.n_jobs, prefer=None)(tasks)
         estimates = [tried[best], *rest]
         values = self.half_sum(np.array([estimate.log_ratios for estimate in estimates]))
         return values, [estimate.other for estimate in estimates]

@@ -49,7 +49,8 @@ def total_correlation(
         In nats. Of independent columns it scatters about zero, on both sides. Constant columns
         are left out.
     std : float
-        Its standard error, if `return_std`.
+        Its standard error, if `return_std`: that of a mean over rows, which near independence is
+        less than the error of the fits.
 
     Raises
     ------
@@ -133,7 +134,8 @@ def mutual_information(
         In nats. Of independent blocks it scatters about zero, on both sides. Constant columns
         are left out. X and Y may change places.
     std : float
-        Its standard error, if `return_std`.
+        Its standard error, if `return_std`: that of a mean over rows, which near independence is
+        less than the error of the fits.
 
     Raises
     ------
@@ -224,7 +226,8 @@ def conditional_mutual_information(
     conditional_mutual_information : float
         In nats; may be negative, within its error. X and Y may change places.
     std : float
-        Its standard error, if `return_std`.
+        Its standard error, if `return_std`: that of a mean over rows, which near independence is
+        less than the error of the fits.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skgauss._validation import validate_table
+from skgauss.canonical import split_copies
 from skgauss.information._crossfit import (
     Estimate,
     Options,
@@ -18,9 +19,12 @@ from skgauss.information._crossfit import (
     varying,
 )
 from skgauss.iteration import mean_and_error
+from skgauss.resolution import column_resolution
 from skgauss.rotations import PCARotation
 
 __all__ = ["entropy", "kl_divergence", "negentropy"]
+
+_PLAIN, _ROUNDING = 1e-3, 1e-9  # least standard deviation of a table's axes over the largest
 
 
 def _table(X, name, sample_weight):
@@ -28,6 +32,12 @@ def _table(X, name, sample_weight):
     X, weight = validate_table(X, name, sample_weight)
     (X,), weight = of_positive_weight([X], weight)
     return X, weight
+
+
+def _spread(X, weight, step, options):
+    """Rows with uniform noise of one step on the columns whose values repeat, copies apart."""
+    Y, weight = split_copies(X.T, weight)
+    return options.rows(Y.T + step * options.rng.uniform(-0.5, 0.5, Y.T.shape), weight)
 
 
 def _estimate(folds, X, log_reference, k, other=None):
@@ -117,6 +127,22 @@ def entropy(
     return as_asked(*mean_and_error(-log_density, weight), return_std)
 
 
+def _of_full_rank(X, weight):
+    """White coordinates of a table whose columns nearly determine each other; others as they are.
+
+    Directions in which nothing but rounding is left are dropped.
+    """
+    mean = np.average(X, axis=0, weights=weight)
+    centred = X - mean
+    centred /= np.abs(centred).max(axis=0)
+    share = np.sqrt(weight / weight.sum())[:, None]
+    _, spread, axes = np.linalg.svd(centred * share, full_matrices=False)
+    if spread[-1] > _PLAIN * spread[0]:
+        return X
+    kept = spread > _ROUNDING * spread[0]
+    return centred @ axes[kept].T / spread[kept]
+
+
 def negentropy(
     X: Any,
     *,
@@ -156,9 +182,9 @@ def negentropy(
     Returns
     -------
     negentropy : float
-        In nats. Of a Gaussian table it scatters about zero, on both sides. Constant columns are
-        left out where the reference has the table's own covariance, and make it infinite where
-        that is the identity.
+        In nats. Of a Gaussian table it scatters about zero, on both sides. Constant columns, and
+        linear combinations that are constant, are left out where the reference has the table's own
+        covariance; constant columns make it infinite where that is the identity.
     std : float
         Its standard error, if `return_std`.
 
@@ -196,6 +222,8 @@ def negentropy(
     if not moves.any():
         return as_asked(0.0, 0.0, return_std)
     X, weight = options.rows(X[:, moves], weight)
+    if reference == "gaussian":
+        X = _of_full_rank(X, weight)
     folds = options.cross_fit(weight, "X")
 
     def white(k):
@@ -239,7 +267,7 @@ def kl_divergence(
     Parameters
     ----------
     X : array-like of shape (n_rows_x, n_features) or (n_rows_x,)
-        Sample of p.
+        Sample of p. Columns may be discrete.
     Y : array-like of shape (n_rows_y, n_features) or (n_rows_y,)
         Sample of q, with the same columns.
     estimator : estimator, default=None
@@ -276,6 +304,10 @@ def kl_divergence(
     X: its log-density there is too low by about p / (2n), and half of what it is lower by on its
     own held-out rows than on those it has seen is taken off. That is right to first order
     where the distributions are near each other.
+
+    Columns whose values repeat get uniform noise of one step, the same in both tables. That changes
+    nothing where these values lie on a grid; a value that many rows share among others that do
+    not repeat stays a spike, and the value means little.
 
     Where X has rows that Y has nothing like, the value rests on how the estimator continues a
     density beyond its data, and no standard error tells of it.
@@ -314,6 +346,10 @@ def kl_divergence(
         return as_asked(0.0, 0.0, return_std)
     X, weight = options.rows(X[:, moves], weight)
     Y, weight_Y = options.rows(Y[:, moves], weight_Y)
+    step = column_resolution(np.vstack([X, Y]), np.append(weight, weight_Y))
+    if step.any():
+        X, weight = _spread(X, weight, step, options)
+        Y, weight_Y = _spread(Y, weight_Y, step, options)
     n_folds = min(options.cv, len(X), len(Y))
     folds_X = options.cross_fit(weight, "X", n_folds)
     folds_Y = options.cross_fit(weight_Y, "Y", n_folds)

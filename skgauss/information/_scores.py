@@ -12,6 +12,7 @@ from skgauss.information._crossfit import (
     of_positive_weight,
     varying,
 )
+from skgauss.moments import Moments
 from skgauss.resolution import column_resolution
 
 __all__ = ["dependence", "normal_scores"]
@@ -111,7 +112,7 @@ def dependence(
 
     def latents(k):
         Z = {i: _unfolded(folds, options.unfolding, parts[i], k) for i in widest}
-        return estimate(k, Z, {i: log_normal(Z[i]) for i in widest})
+        return estimate(k, Z, {i: _log_latents(folds, Z[i], k) for i in widest})
 
     ways = {"rows": rows}
     if options.unfolding and any(parts[i].shape[1] > 1 for i in widest):
@@ -123,8 +124,25 @@ def dependence(
 
 
 def _log_density(folds, scores, k):
-    """Log-density of a block; normal scores of a single column are normal."""
-    return log_normal(scores) if scores.shape[1] == 1 else folds.log_density(scores, k)
+    """Log-density of a block."""
+    return _of_one(folds, scores, k) if scores.shape[1] == 1 else folds.log_density(scores, k)
+
+
+def _log_latents(folds, Z, k):
+    """Log-density of a block's latents, or of the scores of a single column."""
+    return _of_one(folds, Z, k) if Z.shape[1] == 1 else log_normal(Z)
+
+
+def _of_one(folds, scores, k):
+    """Log-density of the normal scores of one column: normal, of the moments not in fold `k`.
+
+    Those of all rows are known; but then the errors of the joint density, which is fitted to the
+    others, would not cancel.
+    """
+    train = folds.fold != k
+    mean, variance = Moments.of(scores[train].T, folds.weight[train]).mean_and_covariance()
+    scale = np.sqrt(variance[0])
+    return log_normal((scores - mean) / scale) - np.log(scale[0])
 
 
 def _unfolded(folds, estimators, scores, k):

@@ -97,8 +97,8 @@ def standardisation(column: np.ndarray, weight: np.ndarray) -> tuple[float, floa
     scale = (high - low) / (2 * float(ndtri(0.75)))
     if scale <= 1e-9 * max(abs(low), abs(high)):
         scale = float(np.average(np.abs(values - loc), weights=mass))
-    size = float(max(abs(values[0]), abs(values[-1])))
-    if scale <= max(1e-15 * size, CONSTANT):
+    if scale <= max(1e-15 * max(abs(low), abs(high)), CONSTANT):
+        size = float(max(abs(values[0]), abs(values[-1])))
         scale = size if size > CONSTANT else 1.0
     return loc, max(scale, 1e-200 * float(np.ptp(values)))  # keeps the quotient finite
 

@@ -123,7 +123,7 @@ class SplineMarginal(BaseMarginal):
     n_jobs : int or None, default=None
         Threads for `transform` and its kin; None means 1 unless in a joblib context.
     random_state : int, RandomState instance or None, default=None
-        Of the subsample.
+        Of the subsample, and of the folds that choose the knots.
 
     Attributes
     ----------

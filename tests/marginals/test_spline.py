@@ -54,8 +54,9 @@ def test_log_density_is_that_of_the_map():
     assert np.mean(error < 1e-5) > 0.98  # a row astride a knot may differ
 
 
-def test_an_outlier_does_not_set_the_scale():
-    robust = SplineMarginal(random_state=0).fit(column("outlier")).scale_
+@pytest.mark.parametrize("name", ["outlier", "sentinel"])
+def test_an_outlier_does_not_set_the_scale(name):
+    robust = SplineMarginal(random_state=0).fit(column(name)).scale_
     assert robust[0] == pytest.approx(
         SplineMarginal(random_state=0).fit(column("normal")).scale_[0] / 2, rel=0.1
     )
