@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["lower_fence", "rounding", "threshold", "weighted_quantile"]
+__all__ = ["ZERO_DENSITY", "lower_fence", "rounding", "threshold", "weighted_quantile"]
 
 _FENCE = 1.5  # interquartile ranges
-_ZERO_DENSITY = -1e80  # a score that comes from a density of zero is below
+ZERO_DENSITY = -1e80  # a score that comes from a density of zero is below
 
 
 def rounding(scores):
@@ -40,12 +40,12 @@ def threshold(scores, weight, contamination, least_range):
     The fence is that of scores which do not come from a density of zero, unless all do.
     """
     if contamination == "auto":
-        seen = scores > _ZERO_DENSITY
+        seen = scores > ZERO_DENSITY
         if seen.any():
             scores, weight = scores[seen], weight[seen]
         offset = lower_fence(scores, weight, _FENCE, least_range)
     else:
         offset = weighted_quantile(scores, weight, contamination)
-        if offset < _ZERO_DENSITY < scores.max():  # all of density zero, and no others
-            offset = _ZERO_DENSITY
+        if offset < ZERO_DENSITY < scores.max():  # all of density zero, and no others
+            offset = ZERO_DENSITY
     return float(offset - rounding(offset))

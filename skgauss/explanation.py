@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skgauss._scoring import Scorer, by_blocks
+from skgauss._thresholds import ZERO_DENSITY
 from skgauss.content import draw_rows, n_weighted, ranked_columns
 from skgauss.kernel_ensemble import KernelEnsemble
 from skgauss.shapley import contributions, replaced_levels
@@ -16,6 +17,7 @@ __all__ = ["Explanation"]
 _N_REFERENCE = 100  # training rows that explanations start from
 _N_REPLACED = 20  # training rows, where any score is explained by replacing columns
 _N_ORDERS = 10
+_STRANGE = 100.0  # nats
 _BLOCK = 64  # rows whose columns are replaced at a time
 
 
@@ -98,8 +100,34 @@ def _integrated(scorer):
 
 
 def _replaced(scorer, X, reference):
-    """The columns that are not known are taken from reference rows."""
-    reference = reference[:_N_REPLACED]
-    attributed = _attributed(replaced_levels(scorer, reference))
-    shares = [attributed(X[i : i + _BLOCK]) for i in range(0, len(X), _BLOCK)]
-    return np.concatenate(shares), float(scorer(reference).mean())
+    """The columns that are not known are taken from reference rows.
+
+    What so has a density of zero is no worse than very strange, but for rows that have it
+    themselves: else the reasons of all others would drown in it.
+    """
+    reference, scores = reference[:_N_REPLACED], scorer(X)
+    seen = scorer(reference)
+    least = np.min(seen, where=seen > ZERO_DENSITY, initial=0.0) - _STRANGE
+
+    def bounded(rows):
+        found = scorer(rows)
+        return np.where(found > ZERO_DENSITY, found, least)
+
+    baseline, shares = float(bounded(reference).mean()), np.empty(X.shape)
+    is_zero = scores <= ZERO_DENSITY
+    for rows, score in ((np.flatnonzero(~is_zero), bounded), (np.flatnonzero(is_zero), scorer)):
+        attributed = _attributed(_from(baseline, replaced_levels(score, reference)))
+        for i in range(0, len(rows), _BLOCK):
+            shares[rows[i : i + _BLOCK]] = attributed(X[rows[i : i + _BLOCK]])
+    return shares, baseline
+
+
+def _from(baseline, levels):
+    """The same levels, but for that of no column."""
+
+    def shifted(X, order):
+        found = levels(X, order)
+        found[0] = baseline
+        return found
+
+    return shifted

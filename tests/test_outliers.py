@@ -275,6 +275,11 @@ def test_more_rows_of_density_zero_than_outliers_are_all_flagged():
     is_zero = model.score_samples(X) == -1e100
     assert 0.05 < is_zero.mean() < 0.5
     np.testing.assert_array_equal(model.predict(X) == -1, is_zero)
+    explanation = model.explain(X)
+    total = explanation.baseline + explanation.contributions.sum(axis=1)
+    np.testing.assert_allclose(total[~is_zero], model.score_samples(X)[~is_zero], rtol=1e-9)
+    assert np.abs(explanation.contributions[~is_zero]).max() < 1e3
+    np.testing.assert_allclose(total[is_zero], -1e100)
 
 
 def test_a_score_that_is_no_number_is_refused():
