@@ -12,6 +12,8 @@ __all__ = ["column_resolution", "noise_width"]
 _MAX_ROWS = 10_000
 _TIED_SHARE = 0.5
 _MANY = 20  # rows to a value
+_ATOM = 0.2  # of all rows
+_ALONE = 0.1  # of the rows of the most frequent value, at most, have the next
 _ON_GRID = 1e-3  # of a step
 _ROUNDING = 1e-13  # of a value, which sums of decimal fractions differ by
 
@@ -101,10 +103,23 @@ def noise_width(
         f"{name} (step {step:.3g})" for name, step in zip(names, resolution, strict=True) if step
     ]
     if tied:
+        atoms = [_atom(name, X[:, j], weight) for j, name in enumerate(names) if resolution[j]]
+        told = ", ".join(atom for atom in atoms if atom)
         warn(
             f"Values repeat in {', '.join(tied)}: the density there is a row of spikes, a "
             "log-likelihood says little, and sampled rows can lie far out. dequantize=True adds "
-            "noise of one step in fit.",
+            "noise of one step in fit"
+            + (f", but {told}: such a spike stays. Model these rows apart." if told else "."),
             TiedColumnWarning,
         )
     return np.zeros(X.shape[1])
+
+
+def _atom(name, column, weight):
+    """Say which single value most rows of a column share whose others hardly repeat."""
+    values, index = np.unique(column, return_inverse=True)
+    mass = np.bincount(index.ravel(), weight)
+    share, others = mass.max() / mass.sum(), np.sort(mass)[:-1]
+    if share < _ATOM or others.max(initial=0) > _ALONE * mass.max():
+        return ""
+    return f"{share:.0%} of {name} is {values[mass.argmax()]:.6g}"

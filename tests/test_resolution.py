@@ -54,6 +54,14 @@ def test_a_far_row_hides_no_grid():
         assert column_resolution(X)[1] == 1
 
 
+def test_a_value_that_noise_does_not_spread_is_named():
+    amounts = np.where(RNG.random(1000) < 0.6, 0.0, RNG.exponential(size=1000))
+    X = np.column_stack([amounts, RNG.integers(0, 10, 1000), NORMAL])
+    share = f"{np.mean(amounts == 0):.0%}"
+    with pytest.warns(TiedColumnWarning, match=f"in fit, but {share} of amount is 0: such a spike"):
+        noise_width(X, ["amount", "age", "a", "b"], dequantize=False)
+
+
 def test_constant_column_has_none():
     X = np.column_stack([NORMAL[:, 0], np.full(1000, 3.0)])
     assert column_resolution(X).tolist() == [0, 0]
