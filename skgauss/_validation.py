@@ -219,6 +219,18 @@ def _check_finite(X: np.ndarray, label: Any, table: str = "X") -> None:
         )
 
 
+def _check_not_tiny(X: np.ndarray, label: Any, table: str = "X") -> None:
+    """Refuse columns whose differences would be taken for none."""
+    low, high = X.min(axis=0), X.max(axis=0)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    tiny = np.flatnonzero((low < high) & (largest < 1 / _LARGEST))
+    if len(tiny):
+        raise ValueError(
+            f"Input {table} contains no value beyond {largest[tiny[0]]:.3g} in {label(tiny[0])}. "
+            f"Columns that reach {1 / _LARGEST:.0e} are accepted: rescale the column."
+        )
+
+
 def validate_rows(
     estimator: Any, X: Any, sample_weight: Any = None, *, reset: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -241,8 +253,8 @@ def validate_rows(
     Raises
     ------
     ValueError
-        For text, dates, columns of one name, NaN, infinity or more than 1e200, sparse or empty
-        input, another number of columns than in fit, negative weights, or weights that are all
+        For text, dates, columns of one name, NaN, infinity or more than 1e200, columns in which all
+        is below 1e-200, sparse or empty input, another number of columns than in fit, negative weights, or weights that are all
         zero.
     """
     _check_columns(X)
@@ -261,6 +273,8 @@ def validate_rows(
             raise
         raise ValueError(message) from error
     _check_finite(checked, lambda j: column_label(estimator, j))
+    if reset:
+        _check_not_tiny(checked, lambda j: column_label(estimator, j))
     return checked, _checked_weight(sample_weight, checked)
 
 
@@ -327,6 +341,7 @@ def validate_table(
         raise ValueError(message) from error
     names = getattr(X, "columns", range(checked.shape[1]))
     _check_finite(checked, lambda j: f"column {names[j]!r}", name)
+    _check_not_tiny(checked, lambda j: f"column {names[j]!r}", name)
     return checked, _checked_weight(sample_weight, checked)
 
 

@@ -58,8 +58,9 @@ def column_resolution(X: np.ndarray, weight: np.ndarray | None = None) -> np.nda
         gaps = gaps[gaps > _ROUNDING * size]  # less is rounding
         if not len(gaps):
             continue
-        steps = gaps / gaps.min()
-        on_grid = np.all(np.abs(steps - np.round(steps)) < _ON_GRID)
+        with np.errstate(over="ignore", invalid="ignore"):  # then it is no grid
+            steps = gaps / gaps.min()
+            on_grid = np.all(np.abs(steps - np.round(steps)) < _ON_GRID)
         is_grid = on_grid and len(gaps) == len(values) - 1
         is_repeated = len(values) < (1 - _TIED_SHARE) * n_distinct_rows
         if is_repeated or (is_grid and _MANY * len(values) <= n_rows):
