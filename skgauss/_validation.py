@@ -253,9 +253,9 @@ def validate_rows(
     Raises
     ------
     ValueError
-        For text, dates, columns of one name, NaN, infinity or more than 1e200, columns in which all
-        is below 1e-200, sparse or empty input, another number of columns than in fit, negative weights, or weights that are all
-        zero.
+        For text, dates, columns of one name, NaN, infinity or more than 1e200, columns that vary
+        below 1e-200 only, sparse or empty input, another number of columns than in fit, negative
+        weights, or weights that are all zero.
     """
     _check_columns(X)
     try:
@@ -298,7 +298,7 @@ def _checked_weight(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
         total = weight.sum()
     if not np.isfinite(total):
         raise ValueError(f"sample_weight sums to {total}: give smaller weights.")
-    weight = np.where(weight < np.finfo(float).eps * total, 0.0, weight)
+    weight = np.where(weight < 0.5 * np.finfo(float).eps * total, 0.0, weight)
     n_rows = np.count_nonzero(weight)
     if total >= n_rows:
         return weight

@@ -153,5 +153,9 @@ def split_copies(
     share = min(1.0, most / weight.sum())
     copies = np.maximum(np.ceil(weight * share), 1).astype(int)
     rows = np.repeat(np.arange(len(weight)), copies)
-    rows = np.random.default_rng(0).permutation(rows)  # any of them are a sample of the table
-    return Y[:, rows], (weight / copies)[rows]
+    each = (weight / copies)[rows]
+    if np.all(weight == np.round(weight)):  # whole weights stay whole
+        place = np.arange(len(rows)) - np.repeat(np.cumsum(copies) - copies, copies)
+        each = np.floor(each) + (place < np.repeat(weight % copies, copies))
+    order = np.random.default_rng(0).permutation(len(rows))  # any of them are a sample of all
+    return Y[:, rows[order]], each[order]

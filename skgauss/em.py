@@ -157,7 +157,7 @@ def standardisation(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.n
         share = (np.cumsum(mass) - mass / 2) / mass.sum()
         low, loc[j], high = np.interp([0.05, 0.5, 0.95], share, values)
         spread = (high - low) / (2 * ndtri(0.95))
-        if spread <= 1e-9 * max(abs(low), abs(high)):
+        if spread <= 1e-14 * max(abs(low), abs(high)):
             spread = math.sqrt(np.average((column - loc[j]) ** 2, weights=weight))
         scale[j] = spread if spread > 1e-12 * abs(loc[j]) else abs(loc[j]) or 1.0
     return loc, scale

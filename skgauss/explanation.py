@@ -107,11 +107,12 @@ def _replaced(scorer, X, reference):
     """
     reference, scores = reference[:_N_REPLACED], scorer(X)
     seen = scorer(reference)
-    least = np.min(seen, where=seen > ZERO_DENSITY, initial=0.0) - _STRANGE
+    seen = seen[seen > ZERO_DENSITY]
+    very_strange = (seen.min() if len(seen) else 0.0) - _STRANGE
 
     def bounded(rows):
         found = scorer(rows)
-        return np.where(found > ZERO_DENSITY, found, least)
+        return np.where(found > ZERO_DENSITY, found, very_strange)
 
     baseline, shares = float(bounded(reference).mean()), np.empty(X.shape)
     is_zero = scores <= ZERO_DENSITY

@@ -40,8 +40,8 @@ from skgauss.bijections.glow import COUPLINGS, MIXERS
 from skgauss.head import has_mixture, head_inverse
 from skgauss.ladder import ladder_table
 from skgauss.progress import Progress
-from skgauss.resolution import noise_width
-from skgauss.rows import Table, canonical_rows, split_rows, spread_copies
+from skgauss.resolution import noise_width, spread_copies
+from skgauss.rows import Table, canonical_rows, split_rows
 from skgauss.training import maximize_likelihood
 from skgauss.training_step import start_state, with_parameters
 
@@ -116,8 +116,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     learning_rate_init : float or "auto", default="auto"
         Peak of the learning rate, which rises over 50 updates and then falls along a cosine. An
         iteration whose loss is a whole nat above an earlier one's shows that it is too high:
-        training goes on from the best parameters at 0.3 of the rate. (Of more columns than rows, a
-        rise by noise alone may be larger, and is let pass.)
+        training goes on from the best parameters at 0.3 of the rate. (Where
+        columns are more than a fifth of the rows, a rise by noise alone may be larger, and is let
+        pass.)
     alpha : float or "auto", default="auto"
         Decoupled weight decay of the networks' weights.
     ema_decay : float, default=0.99

@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from skgauss._warnings import warn
+from skgauss.canonical import split_copies
 from skgauss.exceptions import TiedColumnWarning
 
-__all__ = ["column_resolution", "noise_width"]
+__all__ = ["column_resolution", "is_discrete", "noise_width", "spread_copies"]
 
 _MAX_ROWS = 10_000
 _TIED_SHARE = 0.5
 _MANY = 20  # rows to a value
+_SPREAD_ROWS = 20_000
 _ATOM = 0.2  # of all rows
-_ALONE = 0.1  # of the rows of the most frequent value, at most, have the next
+_ALONE = 2  # rows to every other value, on the mean: of a grid there are more
 _ON_GRID = 1e-3  # of a step
-_ROUNDING = 1e-13  # of a value, which sums of decimal fractions differ by
+_MOST = 0.9  # of the rows
+_ROUNDING = 1e-12  # of a value, which sums of decimal fractions differ by
 
 
 def column_resolution(X: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
@@ -54,7 +57,8 @@ def column_resolution(X: np.ndarray, weight: np.ndarray | None = None) -> np.nda
     for j, column in enumerate(X.T):
         values = np.unique(column)
         gaps, size = np.diff(values), np.abs(values)
-        size = np.maximum(np.maximum(size[1:], size[:-1]), np.median(size))
+        typical = np.quantile(np.abs(column), _MOST)  # a few far rows tell nothing of rounding
+        size = np.maximum(np.maximum(size[1:], size[:-1]), typical)
         gaps = gaps[gaps > _ROUNDING * size]  # less is rounding
         if not len(gaps):
             continue
@@ -66,6 +70,64 @@ def column_resolution(X: np.ndarray, weight: np.ndarray | None = None) -> np.nda
         if is_repeated or (is_grid and _MANY * len(values) <= n_rows):
             resolution[j] = np.quantile(gaps, 0.05, method="lower")
     return resolution
+
+
+def is_discrete(X: np.ndarray, weight: np.ndarray) -> bool:
+    """Whether every column that varies repeats its values: then rows are equal by accident.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+    weight : array of shape (n_rows,)
+
+    Returns
+    -------
+    is_discrete : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.resolution import is_discrete
+    >>> X, weight = np.random.default_rng(0).integers(10, size=(500, 2)), np.ones(500)
+    >>> is_discrete(X, weight), is_discrete(np.column_stack([X, np.arange(500)]), weight)
+    (True, False)
+    """
+    return bool(np.all((column_resolution(X, weight) > 0) | (np.ptp(X, axis=0) == 0)))
+
+
+def spread_copies(
+    X: np.ndarray, weight: np.ndarray, width: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Undo the merging of equal rows, where every column will get noise that parts them.
+
+    Elsewhere copies of a row would be known by the columns that get none.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+    weight : array of shape (n_rows,)
+    width : array of shape (n_features,)
+        Of the noise.
+
+    Returns
+    -------
+    X : array of shape (n_copies, n_features)
+        At most 20,000 rows more than before.
+    weight : array of shape (n_copies,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.resolution import spread_copies
+    >>> X, weight = spread_copies(np.array([[5.0], [7.0]]), np.array([30.0, 20.0]), np.ones(1))
+    >>> int(np.sum(X == 5)), int(np.sum(X == 7)), set(weight.tolist())
+    (30, 20, {1.0})
+    """
+    is_few = len(X) < _SPREAD_ROWS and np.any(weight > 1)
+    if not (is_few and width.any() and is_discrete(X, weight)):
+        return X, weight
+    Y, weight = split_copies(np.asarray(X).T, weight, _SPREAD_ROWS)
+    return np.ascontiguousarray(Y.T), weight
 
 
 def noise_width(
@@ -117,10 +179,10 @@ def noise_width(
 
 
 def _atom(name, column, weight):
-    """Say which single value most rows of a column share whose others hardly repeat."""
+    """Say which single value many rows of a column share whose others hardly repeat."""
     values, index = np.unique(column, return_inverse=True)
     mass = np.bincount(index.ravel(), weight)
     share, others = mass.max() / mass.sum(), np.sort(mass)[:-1]
-    if share < _ATOM or others.max(initial=0) > _ALONE * mass.max():
+    if share < _ATOM or others.sum() >= _ALONE * len(others):
         return ""
     return f"{share:.0%} of {name} is {values[mass.argmax()]:.6g}"

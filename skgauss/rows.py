@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from skgauss.bijections import Chain
-from skgauss.canonical import split_copies
 from skgauss.content import row_keys
 from skgauss.head import head_forward, repays_compilation
-from skgauss.resolution import column_resolution
+from skgauss.resolution import is_discrete
 from skgauss.training import N_THREADS, Rows
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "canonical_rows",
     "pad_rows",
     "split_rows",
-    "spread_copies",
 ]
 
 FULL_BATCH = 512  # rows; below, one batch holds the table
@@ -27,7 +25,6 @@ _CACHE_BYTES = 1 << 28
 _MIN_ROWS_TO_SPLIT = 100
 _MAX_HELD_OUT = 10_000
 _BLOCK = 1 << 13
-_SPREAD_ROWS = 20_000
 _COPIED = 0.05  # share of the rows that are copies of others, from which they are merged
 
 
@@ -64,48 +61,10 @@ def canonical_rows(X: np.ndarray, sample_weight: np.ndarray | None):
         X, index = np.unique(np.asarray(X) + 0.0, axis=0, return_inverse=True)
         return X, np.bincount(index.ravel(), weight)
     _, first, index = np.unique(row_keys(X), return_index=True, return_inverse=True)
-    if len(first) > (1 - _COPIED) * len(X) or _is_discrete(X, weight):
+    if len(first) > (1 - _COPIED) * len(X) or is_discrete(X, weight):
         return X, weight
     order = np.argsort(first)
     return X[first[order]], np.bincount(index.ravel(), weight)[order]
-
-
-def spread_copies(
-    X: np.ndarray, weight: np.ndarray, width: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Undo the merging of equal rows, where every column will get noise that parts them.
-
-    Parameters
-    ----------
-    X : array of shape (n_rows, n_features)
-    weight : array of shape (n_rows,)
-    width : array of shape (n_features,)
-        Of the noise.
-
-    Returns
-    -------
-    X : array of shape (n_copies, n_features)
-        At most 20,000 rows more than before.
-    weight : array of shape (n_copies,)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgauss.rows import spread_copies
-    >>> X, weight = spread_copies(np.array([[5.0], [7.0]]), np.array([1.0, 2.0]), np.ones(1))
-    >>> sorted(X[:, 0].tolist()), weight.tolist()
-    ([5.0, 7.0, 7.0], [1.0, 1.0, 1.0])
-    """
-    is_few = len(X) < _SPREAD_ROWS and np.any(weight > 1)
-    if not (is_few and width.any() and _is_discrete(X, weight)):
-        return X, weight
-    Y, weight = split_copies(np.asarray(X).T, weight, _SPREAD_ROWS)
-    return np.ascontiguousarray(Y.T), weight
-
-
-def _is_discrete(X, weight):
-    """Whether every column that varies repeats its values: then rows are equal by accident."""
-    return bool(np.all((column_resolution(X, weight) > 0) | (np.ptp(X, axis=0) == 0)))
 
 
 def split_rows(n_rows: int, fraction: float, rng: np.random.Generator):

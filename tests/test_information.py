@@ -307,13 +307,27 @@ def test_negentropy_of_collinear_normal_columns_is_zero(noise):
     assert abs(negentropy(1e3 + X, **QUICK)) < 0.01
 
 
-def test_discrete_columns_of_one_distribution_diverge_by_nothing():
+@pytest.mark.parametrize("weight", [1.0, 5.0])
+@pytest.mark.parametrize("n_continuous", [0, 1])
+def test_discrete_columns_of_one_distribution_diverge_by_nothing(n_continuous, weight):
     values = []
     for seed in range(3):
         rng = np.random.default_rng(seed)
-        X, Y = (np.column_stack([rng.poisson(3, 500), rng.normal(size=500)]) for _ in "XY")
-        values.append(kl_divergence(X, Y, **QUICK))
-    assert abs(np.mean(values)) < 0.05
+        X, Y = (
+            np.hstack([rng.poisson(3, (300, 1)), rng.normal(size=(300, n_continuous))])
+            for _ in "XY"
+        )
+        weights = {"sample_weight": np.full(300, weight), "sample_weight_Y": np.full(300, weight)}
+        values.append(kl_divergence(X, Y, **weights, **QUICK))
+    assert abs(np.mean(values)) < 0.1
+
+
+def test_a_density_of_zero_of_the_second_table_is_refused():
+    rng = np.random.default_rng(0)
+    X, Y = rng.uniform(size=300), rng.uniform(0.4, 1.4, size=300)
+    estimator = KernelDensity(kernel="tophat", bandwidth=0.2)
+    with pytest.raises(ValueError, match=r"log-density of -inf for .* positive everywhere"):
+        kl_divergence(X, Y, estimator=estimator, random_state=0)
 
 
 @pytest.mark.parametrize(

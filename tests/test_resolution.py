@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from skgauss.exceptions import TiedColumnWarning
-from skgauss.resolution import column_resolution, noise_width
+from skgauss.resolution import column_resolution, noise_width, spread_copies
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.normal(size=(1000, 2))
@@ -52,6 +52,19 @@ def test_a_far_row_hides_no_grid():
     for sentinel in (1e4, 1e10, 1e15):
         X[0, 1] = sentinel
         assert column_resolution(X)[1] == 1
+
+
+def test_rounding_noise_about_zero_is_no_grid():
+    angle = 2 * np.pi * np.arange(1000) / 4
+    X = np.column_stack([NORMAL[:, 0], np.cos(angle), np.sin(angle)])
+    np.testing.assert_allclose(column_resolution(X), [0, 1, 1])
+
+
+@pytest.mark.parametrize("values", [[0, 1], [0, 1, 2]])
+def test_a_value_that_noise_spreads_is_not_named(values):
+    rare = RNG.choice(values, 1000, p=[0.96, *np.full(len(values) - 1, 0.04 / (len(values) - 1))])
+    with pytest.warns(TiedColumnWarning, match=r"noise of one step in fit\.$"):
+        noise_width(np.column_stack([rare, NORMAL]), ["rare", "a", "b"], dequantize=False)
 
 
 def test_a_value_that_noise_does_not_spread_is_named():
@@ -103,3 +116,17 @@ def test_noise_has_the_width_of_a_step_and_says_nothing():
         warnings.simplefilter("error")
         assert noise_width(X, ["height", "age"], dequantize=True).tolist() == [0, 0.5]
         assert noise_width(NORMAL, ["height", "age"], dequantize=False).tolist() == [0, 0]
+
+
+def test_copies_are_apart_where_noise_parts_them():
+    discrete = np.repeat([[0.0, 1.0], [2.0, 2.0]], 100, axis=0)
+    X, weight = spread_copies(discrete[::100], np.full(2, 100.0), np.ones(2))
+    np.testing.assert_array_equal(np.unique(X, axis=0), discrete[::100])
+    assert np.sum(X[:, 0] == 0) == 100
+    assert (weight == 1).all()
+    X, weight = spread_copies(discrete[::100], np.array([12_345.0, 99_999.0]), np.ones(2))
+    assert 20_000 <= len(X) <= 20_002
+    assert weight[X[:, 0] == 0].sum() == 12_345
+    np.testing.assert_array_equal(weight, np.round(weight))
+    for merged, width in ((discrete[::100], np.zeros(2)), (NORMAL[:9], np.ones(2))):
+        assert spread_copies(merged, np.full(len(merged), 3.0), width)[0] is merged

@@ -11,7 +11,7 @@ from skgauss import rows
 from skgauss.head import head_forward
 from skgauss.head_selection import fit_head
 from skgauss.noise import _held_out_likelihood, noise_scale
-from skgauss.rows import FULL_BATCH, Table, canonical_rows, pad_rows, split_rows, spread_copies
+from skgauss.rows import FULL_BATCH, Table, canonical_rows, pad_rows, split_rows
 
 RNG = np.random.default_rng(0)
 X = np.column_stack([RNG.normal(5, 3, 3000), RNG.exponential(size=3000)])
@@ -54,18 +54,6 @@ def test_copies_in_a_large_table_are_weights():
     assert set(weight) == {2.0}
     discrete = np.random.default_rng(0).integers(0, 9, size=(3000, 2))
     assert canonical_rows(discrete, None)[0] is discrete  # equal by accident
-
-
-def test_copies_are_apart_where_noise_parts_them():
-    discrete = np.repeat([[0.0, 1.0], [2.0, 2.0]], 100, axis=0)
-    X, weight = spread_copies(*canonical_rows(discrete, None), np.ones(2))
-    assert np.sum(X[:, 0] == 0) == 100
-    assert (weight == 1).all()
-    X, weight = spread_copies(*canonical_rows(discrete, np.full(200, 1e9)), np.ones(2))
-    assert 20_000 <= len(X) <= 20_002
-    assert weight.sum() == pytest.approx(2e11)
-    for merged, width in ((discrete[::100], np.zeros(2)), (RNG.normal(size=(9, 2)), np.ones(2))):
-        assert spread_copies(merged, np.full(len(merged), 3.0), width)[0] is merged
 
 
 @pytest.mark.parametrize("kind", ["affine", "spline"])

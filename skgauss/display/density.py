@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skgauss._thresholds import ZERO_DENSITY
 from skgauss.display._axes import BLUE, ORANGE, axes_grid, column_names, merged, random_rows
 
 __all__ = ["DensityDisplay"]
@@ -143,8 +144,8 @@ class DensityDisplay:
         Raises
         ------
         ValueError
-            If `X` has another number of columns, a share is not in (0, 1), or so many rows have a
-            positive density.
+            If `X` has another number of columns, a share is not in (0, 1), or fewer rows than that
+            have a positive density.
         """
         check_is_fitted(estimator)
         X = X if hasattr(X, "columns") else np.asarray(X)
@@ -166,10 +167,11 @@ class DensityDisplay:
         if n_samples and hasattr(estimator, "sample"):
             samples = _draw(estimator, n_samples, random_state)
         scores = np.asarray(estimator.score_samples(X))
-        least = np.mean(np.isfinite(scores))
-        if least < 1 and (scores.size - 1) * (1 - inside[0]) < np.sum(~np.isfinite(scores)):
+        n_zero = np.sum(scores <= ZERO_DENSITY)
+        if n_zero and (scores.size - 1) * (1 - inside[0]) < n_zero:
+            share = n_zero / len(scores)
             raise ValueError(
-                f"{type(estimator).__name__} gives {1 - least:.1%} of the rows a density of zero: "
+                f"{type(estimator).__name__} gives {share:.1%} of the rows a density of zero: "
                 f"no contour holds {inside[0]:.3g} of them. Give smaller shares."
             )
         levels, kept = np.unique(np.quantile(scores, 1 - inside), return_index=True)

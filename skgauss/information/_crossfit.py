@@ -32,6 +32,7 @@ __all__ = [
     "has_latents",
     "log_normal",
     "of_positive_weight",
+    "positive",
     "varying",
 ]
 
@@ -65,6 +66,18 @@ def log_normal(Z: np.ndarray) -> np.ndarray:
 def has_latents(estimator: Any) -> bool:
     """Whether an estimator's density is that of a map to normals, which gives coordinates too."""
     return isinstance(estimator, BaseGaussianizer)
+
+
+def positive(estimator: Any, log_density: Any) -> np.ndarray:
+    """Log-densities of rows, where all are numbers: of none, no mean would be left."""
+    log_density = np.asarray(log_density)
+    wrong = log_density[~np.isfinite(log_density)]
+    if len(wrong):
+        raise ValueError(
+            f"estimator={estimator!r} has a log-density of {wrong[0]} for {len(wrong)} of "
+            f"{len(log_density)} rows. An estimator is needed whose density is positive everywhere."
+        )
+    return log_density
 
 
 class Estimate(NamedTuple):
@@ -131,15 +144,7 @@ class CrossFit:
 
     def log_density(self, X: np.ndarray, k: int) -> np.ndarray:
         """Log-density of all rows by a fit to those that are not in fold `k`."""
-        found = np.asarray(self.fit(X, k).score_samples(X))
-        wrong = found[~np.isfinite(found)]
-        if len(wrong):
-            raise ValueError(
-                f"estimator={self.estimator!r} has a log-density of {wrong[0]} for {len(wrong)} of "
-                f"{len(X)} rows, those held out among them. An estimator is needed whose density "
-                "is positive everywhere."
-            )
-        return found
+        return positive(self.estimator, self.fit(X, k).score_samples(X))
 
     def run(self, ways: dict[str, Callable[[int], Estimate]]) -> tuple[np.ndarray, list]:
         """Estimate log-ratios in every fold.

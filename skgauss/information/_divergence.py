@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from skgauss._validation import validate_table
-from skgauss.canonical import split_copies
 from skgauss.information._crossfit import (
     Estimate,
     Options,
@@ -16,10 +15,11 @@ from skgauss.information._crossfit import (
     has_latents,
     log_normal,
     of_positive_weight,
+    positive,
     varying,
 )
 from skgauss.iteration import mean_and_error
-from skgauss.resolution import column_resolution
+from skgauss.resolution import column_resolution, spread_copies
 from skgauss.rotations import PCARotation
 
 __all__ = ["entropy", "kl_divergence", "negentropy"]
@@ -35,9 +35,9 @@ def _table(X, name, sample_weight):
 
 
 def _spread(X, weight, step, options):
-    """Rows with uniform noise of one step on the columns whose values repeat, copies apart."""
-    Y, weight = split_copies(X.T, weight)
-    return options.rows(Y.T + step * options.rng.uniform(-0.5, 0.5, Y.T.shape), weight)
+    """Rows with uniform noise of one step on the columns whose values repeat."""
+    X, weight = spread_copies(X, weight, step)
+    return options.rows(X + step * options.rng.uniform(-0.5, 0.5, X.shape), weight)
 
 
 def _estimate(folds, X, log_reference, k, other=None):
@@ -136,7 +136,7 @@ def _of_full_rank(X, weight):
     centred = X - mean
     centred /= np.abs(centred).max(axis=0)
     share = np.sqrt(weight / weight.sum())[:, None]
-    _, spread, axes = np.linalg.svd(centred * share, full_matrices=False)
+    _, spread, axes = np.linalg.svd(np.linalg.qr(centred * share, mode="r"))
     if spread[-1] > _PLAIN * spread[0]:
         return X
     kept = spread > _ROUNDING * spread[0]
@@ -196,7 +196,8 @@ def negentropy(
     Notes
     -----
     The density is estimated in the coordinates given or in whitened ones, whichever are likelier
-    for rows held out. What the estimator does not represent makes the result too small.
+    for rows held out; in whitened ones where columns nearly determine each other. What the
+    estimator does not represent makes the result too small.
 
     References
     ----------
@@ -355,11 +356,11 @@ def kl_divergence(
     folds_Y = options.cross_fit(weight_Y, "Y", n_folds)
 
     def of_q(q, log_q):
-        return q.score_samples(Y), np.average(log_q, weights=weight)
+        return positive(q, q.score_samples(Y)), np.average(log_q, weights=weight)
 
     def rows(k):
         q = folds_Y.fit(Y, k)
-        log_q = q.score_samples(X)
+        log_q = positive(q, q.score_samples(X))
         return _estimate(folds_X, X, log_q, k, of_q(q, log_q))
 
     def latents(k):

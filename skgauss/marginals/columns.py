@@ -95,7 +95,7 @@ def standardisation(column: np.ndarray, weight: np.ndarray) -> tuple[float, floa
     cdf = (np.cumsum(mass) - mass / 2) / mass.sum()
     low, loc, high = (float(value) for value in np.interp([0.25, 0.5, 0.75], cdf, values))
     scale = (high - low) / (2 * float(ndtri(0.75)))
-    if scale <= 1e-9 * max(abs(low), abs(high)):
+    if scale <= 1e-14 * max(abs(low), abs(high)):
         scale = float(np.average(np.abs(values - loc), weights=mass))
     if scale <= max(1e-15 * max(abs(low), abs(high)), CONSTANT):
         size = float(max(abs(values[0]), abs(values[-1])))

@@ -42,6 +42,7 @@ COLUMNS = {name: drawn(distribution) for name, distribution in SMOOTH.items()} |
     "huge": 1e150 * NORMAL,
     "tiny": 1e-150 * NORMAL,
     "outlier": np.append(NORMAL[1:], 1e12),
+    "offset outlier": np.append(1.7e9 + NORMAL[1:], 1.7e9 + 1e8),
     "sentinel": np.append(NORMAL[1:], -3.4e38),
     "twenty decades": np.exp(20 * NORMAL),
     "two rows": np.array([1.0, 3.0]),

@@ -54,7 +54,7 @@ def test_log_density_is_that_of_the_map():
     assert np.mean(error < 1e-5) > 0.98  # a row astride a knot may differ
 
 
-@pytest.mark.parametrize("name", ["outlier", "sentinel"])
+@pytest.mark.parametrize("name", ["outlier", "offset outlier", "sentinel"])
 def test_an_outlier_does_not_set_the_scale(name):
     robust = SplineMarginal(random_state=0).fit(column(name)).scale_
     assert robust[0] == pytest.approx(
