@@ -62,8 +62,9 @@ class DensityOutlierDetector(
     contamination : float in (0, 0.5] or "auto", default="auto"
         Share of the training rows to flag; where more have a density of zero, all of these. "auto"
         is Tukey's lower fence: scores more than 1.5 interquartile ranges below the first quartile
-        are flagged, quartiles of those scores that do not come from a density of zero. Of clean rows that is 0.35 % if scores are normal and 4.8 %
-        if they fall off exponentially; of new normal rows of three benchmark tables, 0.7 to 8 %.
+        are flagged, quartiles of those scores that do not come from a density of zero. Of clean
+        rows that is 0.35 % if scores are normal and 4.8 % if they fall off exponentially; of new
+        normal rows of three benchmark tables, 0.7 to 8 %.
         For log-densities of the default density the range is two nats at least, so that no row is
         flagged that is less than three nats below the first quartile. In a table of few rows both
         are less: its wider kernels draw scores together. Of two normal columns 3 to 7 % are

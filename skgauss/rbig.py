@@ -18,7 +18,7 @@ from skgauss._validation import (
     numpy_generator,
 )
 from skgauss.base import FIT_AGAIN_BELOW, BaseGaussianizer
-from skgauss.canonical import canonical_columns, split_copies
+from skgauss.canonical import canonical_columns
 from skgauss.iteration import (
     BLOCK_VALUES,
     Columns,
@@ -39,7 +39,7 @@ from skgauss.mixture_head import (
     spread_ties,
     what_a_mixture_follows,
 )
-from skgauss.resolution import noise_width
+from skgauss.resolution import noise_width, spread_copies
 from skgauss.rotations import ROTATIONS
 
 __all__ = ["RBIGTransformer"]
@@ -232,8 +232,8 @@ class RBIGTransformer(BaseGaussianizer):
         Y, weight = canonical_columns(X, sample_weight, int(rng.integers(2**63)))
         width = noise_width(Y.T, names, dequantize=self.dequantize, weight=weight)
         if width.any():
-            Y, weight = split_copies(Y, weight)
-            Y += width[:, None] * rng.uniform(-0.5, 0.5, Y.shape)
+            X, weight = spread_copies(Y.T, weight, width)
+            Y = np.ascontiguousarray((X + width * rng.uniform(-0.5, 0.5, X.shape)).T)
         with one_blas_thread():
             fit = self._gaussianize(Y, weight, int(rng.integers(2**63)))
         self.layers_, self.n_layers_ = fit.layers, len(fit.layers)

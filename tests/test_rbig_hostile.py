@@ -156,3 +156,19 @@ def test_tables_that_nobody_judges_get_one_rotation(n, d):
         assert model.n_layers_ <= 2
         losses.append((st.norm.logpdf(new).sum(axis=1).mean() - model.score(new)) / d)
     assert np.mean(losses) < (1.0 if n < 10 else 0.5)
+
+
+def test_copies_of_rows_with_a_continuous_column_are_not_held_out_from_each_other():
+    """With noise on the discrete column they look like rows of their own, and are not."""
+    rng = np.random.default_rng(0)
+
+    def rows(n):
+        count = rng.poisson(3, n)
+        return np.column_stack([count, rng.normal(size=n) + 0.5 * count, rng.normal(size=n)])
+
+    X, new = rows(200), rows(2000)
+    new[:, 0] += rng.uniform(-0.5, 0.5, 2000)
+    single, copied = (
+        rbig(dequantize=True).fit(X, sample_weight=np.full(200, weight)) for weight in (1.0, 20.0)
+    )
+    assert copied.score(new) > single.score(new) - 0.5
