@@ -76,9 +76,8 @@ def tables(found: list[dict]) -> list[dict]:
     shown = [row for row in rows if row["model"] != FRESH]
     first = [column("set", "table"), column("model", "model")]
     seeds = column("n_seeds", "seeds", "d")
-    n_seeds = len({row["seed"] for row in found})
     for row in rows:
-        row["n_seeds"] = n_seeds
+        row["n_seeds"] = len({one["seed"] for one in found if one["set"] == row["set"]})
     latents = table(
         "Latents of held-out rows, which should be standard normal: the Kolmogorov-Smirnov "
         "distance of the column that is farthest from it, beside what independent normals stay "
