@@ -12,7 +12,6 @@ _MIX = (
     (np.uint64(27), np.uint64(0x94D049BB133111EB)),
 )
 _BLOCK = 1 << 16
-_MOST_COPIES = 1_000_000
 
 
 def mixed(words: np.ndarray) -> np.ndarray:
@@ -124,9 +123,7 @@ def canonical_columns(
     return Y, weight
 
 
-def split_copies(
-    Y: np.ndarray, weight: np.ndarray, most: int = _MOST_COPIES
-) -> tuple[np.ndarray, np.ndarray]:
+def split_copies(Y: np.ndarray, weight: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Undo the merging of equal rows, so that each of them can get noise of its own.
 
     Parameters
@@ -134,7 +131,7 @@ def split_copies(
     Y : array of shape (n_features, n_distinct)
     weight : array of shape (n_distinct,)
         Frequencies.
-    most : int, default=1,000,000
+    most : int
         Copies, about; of more, several stay together.
 
     Returns
@@ -146,7 +143,7 @@ def split_copies(
     --------
     >>> import numpy as np
     >>> from skgauss.canonical import split_copies
-    >>> Y, weight = split_copies(np.array([[5.0, 7.0]]), np.array([1.0, 2.0]))
+    >>> Y, weight = split_copies(np.array([[5.0, 7.0]]), np.array([1.0, 2.0]), 100)
     >>> sorted(Y[0].tolist()), weight.tolist()
     ([5.0, 7.0, 7.0], [1.0, 1.0, 1.0])
     """
