@@ -54,6 +54,7 @@ def parallel(n_jobs: int | None, prefer: str | None = "threads", **options: Any)
     Parameters
     ----------
     n_jobs : int or None
+        How many; None means what the context says.
     prefer : {"threads", "processes"} or None, default="threads"
         What to take where the context does not say.
     **options

@@ -117,18 +117,7 @@ def _replaced(scorer, X, reference):
     baseline, shares = float(bounded(reference).mean()), np.empty(X.shape)
     is_zero = scores <= ZERO_DENSITY
     for rows, score in ((np.flatnonzero(~is_zero), bounded), (np.flatnonzero(is_zero), scorer)):
-        attributed = _attributed(_from(baseline, replaced_levels(score, reference)))
+        attributed = _attributed(replaced_levels(score, reference, baseline))
         for i in range(0, len(rows), _BLOCK):
             shares[rows[i : i + _BLOCK]] = attributed(X[rows[i : i + _BLOCK]])
     return shares, baseline
-
-
-def _from(baseline, levels):
-    """The same levels, but for that of no column."""
-
-    def shifted(X, order):
-        found = levels(X, order)
-        found[0] = baseline
-        return found
-
-    return shifted

@@ -116,9 +116,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     learning_rate_init : float or "auto", default="auto"
         Peak of the learning rate, which rises over 50 updates and then falls along a cosine. An
         iteration whose loss is a whole nat above an earlier one's shows that it is too high:
-        training goes on from the best parameters at 0.3 of the rate. (Where
-        columns are more than a fifth of the rows, a rise by noise alone may be larger, and is let
-        pass.)
+        training goes on from the best parameters at 0.3 of the rate. (Where columns are more than a
+        fifth of the rows, a rise by noise alone may be larger, and is let pass.)
     alpha : float or "auto", default="auto"
         Decoupled weight decay of the networks' weights.
     ema_decay : float, default=0.99

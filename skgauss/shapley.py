@@ -71,7 +71,9 @@ def contributions(
 
 
 def replaced_levels(
-    score: Callable[[np.ndarray], np.ndarray], reference: np.ndarray
+    score: Callable[[np.ndarray], np.ndarray],
+    reference: np.ndarray,
+    baseline: float | None = None,
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Value function of any score: what is not known is taken from reference rows.
 
@@ -80,11 +82,13 @@ def replaced_levels(
     score : callable
         Rows of shape (n_rows, n_features) to scores.
     reference : array of shape (n_reference, n_features)
+    baseline : float, default=None
+        v(none); None means the mean score of the reference rows.
 
     Returns
     -------
     levels : callable
-        For `contributions`; v(none) is the mean score of the reference rows.
+        For `contributions`.
 
     Examples
     --------
@@ -94,13 +98,13 @@ def replaced_levels(
     >>> levels(np.array([[1.0, 5.0]]), np.array([1, 0])).ravel().tolist()
     [0.0, 5.0, 6.0]
     """
+    baseline = float(score(reference).mean()) if baseline is None else baseline
 
     def levels(X, order):
         mixed = np.repeat(reference[None], len(X), axis=0)
-        found = np.empty((len(order) + 1, len(X)))
-        for k in range(len(order) + 1):
-            if k:
-                mixed[:, :, order[k - 1]] = X[:, None, order[k - 1]]
+        found = np.full((len(order) + 1, len(X)), baseline)
+        for k, j in enumerate(order, 1):
+            mixed[:, :, j] = X[:, None, j]
             flat = score(mixed.reshape(-1, X.shape[1]))
             found[k] = flat.reshape(len(X), len(reference)).mean(axis=1)
         return found

@@ -307,6 +307,10 @@ def test_negentropy_of_collinear_normal_columns_is_zero(noise):
     assert abs(negentropy(1e3 + X, **QUICK)) < 0.01
 
 
+def test_negentropy_of_fewer_rows_than_columns_is_finite():
+    assert math.isfinite(negentropy(np.random.default_rng(0).normal(size=(12, 20)), **QUICK))
+
+
 @pytest.mark.parametrize("weight", [1.0, 5.0])
 @pytest.mark.parametrize("n_continuous", [0, 1])
 def test_discrete_columns_of_one_distribution_diverge_by_nothing(n_continuous, weight):

@@ -130,8 +130,11 @@ def entropy(
 def _of_full_rank(X, weight):
     """White coordinates of a table whose columns nearly determine each other; others as they are.
 
-    Directions in which nothing but rounding is left are dropped.
+    Directions in which nothing but rounding is left are dropped. Few rows determine each other by
+    their number alone.
     """
+    if len(X) <= 2 * X.shape[1]:
+        return X
     mean = np.average(X, axis=0, weights=weight)
     centred = X - mean
     centred /= np.abs(centred).max(axis=0)
