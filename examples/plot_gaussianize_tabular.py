@@ -151,11 +151,11 @@ print(f"median log-density of the table: {np.median(log_density):.2f}")
 # ----------------
 #
 # The rows held out: on the left of each line, the two most dependent columns and, below, the two
-# most dependent latents (largest absolute rank correlation): whichever pair one picks, nothing
-# should be left. A latent mixes columns, so the latents do not stand below "their" columns. In
-# the middle, how the values are distributed; on the right, the quantiles, one line per column or
-# latent. The dashed lines are normal: for a column, of its own mean and spread; for a latent,
-# N(0, 1) and nothing else will do.
+# most dependent latents (`skgauss.diagnosis.pairwise_dependence`, from 0 to 1): whichever pair one
+# picks, nothing should be left. A latent mixes columns, so the latents do not stand below "their"
+# columns. In the middle, how the values are distributed; on the right, the quantiles, one line per
+# column or latent. The dashed lines are normal: for a column, of its own mean and spread; for a
+# latent, N(0, 1) and nothing else will do.
 
 display = GaussianizationDisplay.from_estimator(flow, X_test)
 figure = display.figure_

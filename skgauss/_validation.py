@@ -6,8 +6,9 @@ The private parts of scikit-learn that skgauss leans on are imported here and no
 from __future__ import annotations
 
 import contextlib
+import datetime
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ __all__ = [
 _BLOCK = 1 << 16
 _LARGEST = 1e200
 _TIMES = ("date", "duration", "period", "time")  # dtypes, in pandas, polars and Arrow
+_TIME_CELLS = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 _MAX_NAMED = 10  # columns in a message
 
 
@@ -95,8 +97,20 @@ def _is_number(cell: Any) -> bool:
     return True
 
 
+def _check_unmasked(X: Any, table: str) -> None:
+    """Refuse masked cells: what stands under a mask would be taken for data."""
+    if isinstance(X, np.ma.MaskedArray) and X.mask.any():
+        first = ", ".join(map(str, np.argwhere(X.mask)[0]))
+        raise ValueError(
+            f"{table} has {int(X.mask.sum())} masked cells, the first of them {table}[{first}]. "
+            "Arrays without any are accepted: drop the rows that have them, or fill them, for "
+            f"example {table}.filled(np.nan) with sklearn.impute after it."
+        )
+
+
 def _check_columns(X: Any, table: str = "X") -> None:
-    """Refuse columns of one name, and dates, which NumPy would take for numbers."""
+    """Refuse masked cells, columns of one name, and dates, which NumPy would take for numbers."""
+    _check_unmasked(X, table)
     is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
     names = list(X.columns) if is_frame else []
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -107,11 +121,16 @@ def _check_columns(X: Any, table: str = "X") -> None:
         if str(dtype).lower().startswith(_TIMES)
     ]
     if dates or _kind(X) in ("m", "M"):
-        where = f"Columns {dates} of {table} hold" if dates else f"{table} holds"
-        raise ValueError(
-            f"{where} dates or durations, not numbers. Turn them into numbers that mean something "
-            "first: days since a start, the hour, the day of the week."
-        )
+        raise ValueError(_dates_message(dates, table))
+
+
+def _dates_message(names: list, table: str) -> str:
+    """Say which columns hold dates, or that all of them do, and what to do about it."""
+    where = f"Columns {names} of {table} hold" if names else f"{table} holds"
+    return (
+        f"{where} dates or durations, not numbers. Turn them into numbers that mean something "
+        "first: days since a start, the hour, the day of the week."
+    )
 
 
 def _kind(X: Any) -> str | None:
@@ -122,30 +141,42 @@ def _kind(X: Any) -> str | None:
     return getattr(getattr(X, "dtype", None), "kind", None)
 
 
-def _text_columns(X: Any) -> dict[str, tuple[Any, bool]]:
-    """Columns of a frame that do not convert to numbers.
+def _columns(X: Any) -> dict[Any, Any]:
+    """Columns of a frame by name; by number those of an array, or list, of text or objects."""
+    if hasattr(X, "columns"):
+        return {name: X[name] for name in X.columns}
+    cells = np.asarray(X, dtype=object) if _kind(X) in ("O", "S", "T", "U") else np.empty(0)
+    return dict(enumerate(cells.T)) if cells.ndim == 2 else {}
+
+
+def _text_columns(X: Any) -> dict[Any, tuple[Any, bool]]:
+    """Columns of a table that do not convert to numbers.
 
     By name, the first cell that is none, and whether most of the others are.
     """
-    found: dict[str, tuple[Any, bool]] = {}
-    for name in getattr(X, "columns", ()):
-        values = np.asarray(X[name])
-        if values.dtype.kind in "biuf":
+    found: dict[Any, tuple[Any, bool]] = {}
+    for name, column in _columns(X).items():
+        if np.asarray(column).dtype.kind in "biuf":
             continue
-        cells = _cells(X[name])
+        cells = _cells(column)
         cells = cells[~_is_missing(cells)]
         numbers = np.array([_is_number(cell) for cell in cells], dtype=bool)
-        if not numbers.all():
-            found[str(name)] = cells[np.argmin(numbers)], bool(numbers.mean() > 0.5)
+        if numbers.all():
+            continue
+        cell = cells[np.argmin(numbers)]
+        if isinstance(cell, Hashable):  # no encoder takes others
+            found[name] = cell, bool(numbers.mean() > 0.5)
     return found
 
 
-def _text_message(X: Any, text: dict[str, tuple[Any, bool]], table: str = "X") -> str:
+def _text_message(X: Any, text: dict[Any, tuple[Any, bool]], table: str = "X") -> str:
     """Say which columns of a table hold text, and the line that encodes them."""
-    names = list(text)
+    names, columns = list(text), _columns(X)
     shown = ", ".join(f"{str(cell)[:40]!r}" for cell, _ in text.values())
-    missing = [str(name) for name in X.columns if _is_missing(_cells(X[name])).any()]
-    message = f"Columns {names} of {table} do not hold numbers (but {shown})"
+    missing = [name for name, column in columns.items() if _is_missing(_cells(column)).any()]
+    if not all(isinstance(name, str) for name in columns):  # then columns are told by place
+        names = [place for place, name in enumerate(columns) if name in text]
+    message = f"Columns {list(text)} of {table} do not hold numbers (but {shown})"
     if missing:
         message += (
             f", and cells are missing in {missing}. Encode and impute first: "
@@ -168,16 +199,20 @@ def _text_message(X: Any, text: dict[str, tuple[Any, bool]], table: str = "X") -
 
 def _not_numbers(X: Any, table: str = "X") -> str:
     """Say which columns of a table do not convert to numbers, and what helps; empty for none."""
-    if text := _text_columns(X):
+    text, columns = _text_columns(X), _columns(X)
+    if dates := [name for name, (cell, _) in text.items() if isinstance(cell, _TIME_CELLS)]:
+        return _dates_message(dates, table)
+    if text:
         return _text_message(X, text, table)
-    objects = [name for name in getattr(X, "columns", ()) if np.asarray(X[name]).dtype == object]
-    names = [str(name) for name in objects if _is_missing(_cells(X[name])).any()]
+    objects = [name for name, column in columns.items() if np.asarray(column).dtype == object]
+    names = [name for name in objects if _is_missing(_cells(columns[name])).any()]
     if not names:
         return ""
+    frame = table if hasattr(X, "columns") else f"pandas.DataFrame({table})"
     return (
         f"Columns {names} of {table} have missing cells among Python objects. Give them a dtype of "
         f"numbers and impute: make_pipeline(SimpleImputer(strategy='median'), ...) takes "
-        f"{table}.convert_dtypes()."
+        f"{frame}.convert_dtypes()."
     )
 
 
@@ -253,9 +288,9 @@ def validate_rows(
     Raises
     ------
     ValueError
-        For text, dates, columns of one name, NaN, infinity or more than 1e200, columns that vary
-        below 1e-200 only, sparse or empty input, another number of columns than in fit, negative
-        weights, or weights that are all zero.
+        For text, dates, columns of one name, masked cells, NaN, infinity or more than 1e200,
+        columns that vary below 1e-200 only, sparse or empty input, another number of columns than
+        in fit, negative weights, or weights that are all zero.
     """
     _check_columns(X)
     try:
@@ -286,6 +321,7 @@ def _checked_weight(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
     """
     if sample_weight is None:
         return None
+    _check_unmasked(sample_weight, "sample_weight")
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if weight.min() < 0:
         raise ValueError(
@@ -370,6 +406,7 @@ def validate_latents(Z: Any, n_features: int, names: np.ndarray) -> np.ndarray:
             f"inverse_transform takes latents with the columns {list(names)} in this order, "
             f"got {list(columns)}."
         )
+    _check_unmasked(Z, "Z")
     Z = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
     if Z.shape[1] != n_features:
         raise ValueError(

@@ -173,12 +173,17 @@ class BaseGaussianizer(
             X[part] = x
         return X
 
+    def _weigh(self, X: np.ndarray) -> np.ndarray:
+        """Log-density of a block of rows."""
+        z, log_det = self._forward(X)
+        with np.errstate(over="ignore"):  # of a latent beyond 1e154, the density is zero
+            return log_det - 0.5 * np.sum(z**2 + math.log(2 * math.pi), axis=1)
+
     def _log_density(self, X: np.ndarray) -> np.ndarray:
         """Log-density of validated rows."""
         log_density = np.empty(len(X))
-        for part, (z, log_det) in self._blocks(self._forward, X):
-            with np.errstate(over="ignore"):  # of a latent beyond 1e154, the density is zero
-                log_density[part] = log_det - 0.5 * np.sum(z**2 + math.log(2 * math.pi), axis=1)
+        for part, of_block in self._blocks(self._weigh, X):
+            log_density[part] = of_block
         return log_density
 
     def transform(self, X: Any) -> np.ndarray:

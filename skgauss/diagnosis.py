@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["Diagnosis", "diagnose", "pairwise_dependence"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Diagnosis:
     normality_p_value : array of shape (n_features,)
         Of the Kolmogorov-Smirnov test.
     dependence : float
-        Largest absolute correlation of two latents, or of the normal scores of their absolute
-        values; 0 for a single feature.
+        Largest absolute correlation of two latents, of one with the size of another, or of two
+        sizes, by ranks (`pairwise_dependence`); 0 for a single feature.
     dependence_noise : float
         What independence would show: the 95 % point of that maximum, by Bonferroni's bound.
     round_trip_error : float
@@ -75,18 +75,49 @@ class Diagnosis:
         )
 
 
-def _largest_correlation(Z: np.ndarray) -> float:
-    """Largest absolute correlation of two columns; a constant column correlates with none."""
-    centred = Z - Z.mean(axis=0)
-    norm = np.sqrt(np.sum(centred**2, axis=0))
-    scaled = centred / np.where(norm > 0, norm, 1)
-    return float(np.abs(np.triu(scaled.T @ scaled, 1)).max())
+def _normal_scores(ranks: np.ndarray) -> np.ndarray:
+    return stats.norm.ppf((ranks - 0.5) / len(ranks))
 
 
-def _scores_of_size(Z: np.ndarray) -> np.ndarray:
-    """Normal scores of absolute values: those, or their squares, correlate by single far rows."""
-    ranks = stats.rankdata(np.abs(Z), axis=0)
-    return stats.norm.ppf((ranks - 0.5) / len(Z))
+def pairwise_dependence(X: np.ndarray) -> np.ndarray:
+    """How much every two columns depend on each other, by ranks.
+
+    A column is seen as its normal scores, which tell large from small, and as those of its
+    distance from the median, which tell far out from near. The dependence of two columns is the
+    largest absolute correlation of either of one with either of the other: it sees lines, parabolas
+    and variances that move together, and no increasing map of a column changes it.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+
+    Returns
+    -------
+    dependence : array of shape (n_features, n_features)
+        Symmetric, from 0 to 1; 0 on the diagonal and for constant columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.diagnosis import pairwise_dependence
+    >>> X = np.random.default_rng(0).normal(size=(500, 3))
+    >>> X[:, 1] = X[:, 0] ** 2  # uncorrelated
+    >>> pairwise_dependence(X).round(1)
+    array([[0. , 0.9, 0.1],
+           [0.9, 0. , 0.1],
+           [0.1, 0.1, 0. ]])
+    """
+    ranks = stats.rankdata(X, axis=0)
+    sizes = stats.rankdata(np.abs(ranks - (len(X) + 1) / 2), axis=0)  # ranks: exactly symmetric
+    scores = np.hstack([_normal_scores(ranks), _normal_scores(sizes)])
+    scores -= scores.mean(axis=0)
+    norm = np.sqrt(np.sum(scores**2, axis=0))
+    scores /= np.where(norm > 0, norm, 1)
+    n_features = X.shape[1]
+    correlations = np.abs(scores.T @ scores).reshape(2, n_features, 2, n_features)
+    dependence = correlations.max(axis=(0, 2))
+    np.fill_diagonal(dependence, 0)
+    return dependence
 
 
 def diagnose(
@@ -120,7 +151,7 @@ def diagnose(
     """
     n_rows, n_features = Z.shape
     tests = [stats.kstest(z, "norm", method="asymp") for z in Z.T]
-    n_pairs = n_features * (n_features - 1)  # those of the latents and those of their sizes
+    n_pairs = 2 * n_features * (n_features - 1)  # of two latents: values and sizes, either way
     magnitude = np.abs(X).max(axis=0)
     error = np.abs(X_back - X) / np.where(magnitude > 0, magnitude, 1)
     return Diagnosis(
@@ -128,11 +159,7 @@ def diagnose(
         std=Z.std(axis=0),
         normality_distance=np.array([test.statistic for test in tests]),
         normality_p_value=np.array([test.pvalue for test in tests]),
-        dependence=(
-            max(_largest_correlation(Z), _largest_correlation(_scores_of_size(Z)))
-            if n_features > 1
-            else 0.0
-        ),
+        dependence=float(pairwise_dependence(Z).max()),
         dependence_noise=float(stats.norm.isf(0.025 / max(n_pairs, 1)) / np.sqrt(n_rows)),
         round_trip_error=float(error.max()),
         outside_range=float(np.mean(np.any((X < data_min) | (X > data_max), axis=1))),

@@ -23,6 +23,7 @@ from skgauss._plan import (
     training_options,
 )
 from skgauss._start import compiling_steps, started_flow
+from skgauss._turning import only_turns
 from skgauss._validation import (
     CallbackSupportMixin,
     Interval,
@@ -35,7 +36,7 @@ from skgauss._validation import (
 )
 from skgauss._warnings import warn
 from skgauss.base import FIT_AGAIN_BELOW, BaseGaussianizer
-from skgauss.bijections import Chain, GlowStack, combine, partition
+from skgauss.bijections import Bijection, Chain, GlowStack, combine, partition
 from skgauss.bijections.glow import COUPLINGS, MIXERS
 from skgauss.head import has_mixture, head_inverse
 from skgauss.ladder import ladder_table
@@ -56,6 +57,11 @@ _HEAD_TIME = 0.8  # of `max_time`, that a mixture in the head may take: it is wo
 def _forward_block(params, held, x):
     z, log_det = combine(params, held)._forward(x.T)
     return z.T, log_det
+
+
+@jit
+def _weigh_block(params, held, x):
+    return combine(params, held)._log_density(x.T)
 
 
 @jit
@@ -468,7 +474,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         head, stack = self._parts()
         if not np.array_equal(state.average, progress.best):  # training went on to what is not kept
             state = start_state(with_parameters(stack, progress.best), np.dtype(self.dtype))
-        self.flow_ = Chain((head, with_parameters(stack, progress.best)))
+        steps: Bijection = stack  # in full precision, where nothing of the training is kept
+        if not np.array_equal(progress.best, start_state(stack, np.dtype(self.dtype)).params):
+            steps = with_parameters(stack, progress.best)
+        self.flow_ = Chain((head, steps))
         self.optimizer_state_ = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
         before = vars(self) if carry_on else {}
         self.loss_curve_ = [*before.get("loss_curve_", []), *progress.loss_curve]
@@ -487,11 +496,19 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             z, log_det = _forward_block(*partition(self.flow_), self._padded(X))
         return np.asarray(z)[: len(X)], np.asarray(log_det)[: len(X)]
 
+    def _weigh(self, X):
+        *head, steps = self.flow_.bijections
+        if not (isinstance(steps, GlowStack) and only_turns(steps)):
+            return super()._weigh(X)
+        with jax.enable_x64(True):  # no latents, which cost more
+            log_density = _weigh_block(*partition(Chain(tuple(head))), self._padded(X))
+        return np.asarray(log_density)[: len(X)]
+
     def _inverse(self, Z):
-        head, stack = self._parts()
+        head, *steps = self.flow_.bijections
         by_itself = has_mixture(head)  # in NumPy only the rows that are not there yet go on
         with jax.enable_x64(True):
-            rest = stack if by_itself else self.flow_
+            rest = Chain(tuple(steps)) if by_itself else self.flow_
             X = np.asarray(_inverse_block(*partition(rest), self._padded(Z)))[: len(Z)]
         return head_inverse(head, X) if by_itself else X
 

@@ -104,17 +104,18 @@ class GridSpline(NamedTuple):
 
         Parameters
         ----------
-        Y : array of float64 of shape (n_features, n_rows)
-            Overwritten.
+        Y : array of shape (n_features, n_rows)
+            Overwritten if it is of float64.
         log_det : bool, default=True
             False saves half of the time.
 
         Returns
         -------
         Z : array of shape (n_features, n_rows)
-            `Y` itself.
+            `Y` itself if that is of float64.
         log_det : array of shape (n_rows,), or None
         """
+        Y = np.asarray(Y, np.float64)
         if not len(self.columns):
             return Y, np.zeros(Y.shape[1]) if log_det else None
         in_order = np.array_equal(self.columns, np.arange(len(Y)))
@@ -130,7 +131,7 @@ class GridSpline(NamedTuple):
 
         Parameters
         ----------
-        Y : array of float64 of shape (n_features, n_rows)
+        Y : array of shape (n_features, n_rows)
 
         Returns
         -------
@@ -138,9 +139,10 @@ class GridSpline(NamedTuple):
         log_slope : array of shape (n_features, n_rows)
             0 where a column is not moved.
         """
-        Z, log_slope = Y.copy(), np.zeros(Y.shape)
+        Z = np.array(Y, np.float64)
+        log_slope = np.zeros(Z.shape)
         if len(self.columns):
-            Z[self.columns], slope = self._evaluate(Y[self.columns], with_slope=True)
+            Z[self.columns], slope = self._evaluate(Z[self.columns], with_slope=True)
             log_slope[self.columns] = np.log(slope)
         return Z, log_slope
 
@@ -149,12 +151,13 @@ class GridSpline(NamedTuple):
 
         Parameters
         ----------
-        Z : array of float64 of shape (n_features, n_rows)
+        Z : array of shape (n_features, n_rows)
 
         Returns
         -------
         Y : array of shape (n_features, n_rows)
         """
+        Z = np.asarray(Z, np.float64)
         Y = Z.copy()
         knots = np.linspace(-self.reach, self.reach, self.z.shape[1])
         for j, z, slope in zip(

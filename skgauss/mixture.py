@@ -11,10 +11,11 @@ before it, and with the log-determinant ``log p(x) - log phi(z)``.
 
 Between narrow components the distribution function would be flat to the last digit of a
 floating-point number, and a value there could not come back. So every component is contaminated at
-every column with a little of one broad normal, the guard, which lowers no log-density by more
-than its share per column; and a row is lost to the guard, at the columns that follow, with the
-probability that a column came from it, so that no regression is followed to where it means
-nothing. On rows like those of the fit this is the mixture's map to about 1e-4.
+every column with a little of one broad normal, the guard; and a row is lost to the guard, at the
+columns that follow, with the probability that a column came from it, so that no regression is
+followed to where it means nothing. On rows of the mixture itself that costs some 5e-5 nats a
+column in the mean. Of 99 rows in 100 it moves the log-density by less than 3e-3 and a latent by
+less than 2e-3; of rows at the edge of the table by up to 0.1 and 0.3.
 
 References
 ----------
@@ -286,6 +287,7 @@ class GaussianMixtureMap:
         log_det : array of shape (n_rows,)
             Logarithm of the determinant of the map's Jacobian matrix.
         """
+        X = np.asarray(X, np.float64)
         Z, log_det = np.empty(X.shape), np.zeros(len(X))
         for part, columns in self._blocks(X):
             for j, conditional in enumerate(self._conditionals(columns)):
@@ -294,7 +296,7 @@ class GaussianMixtureMap:
         return Z, log_det
 
     def log_density(self, X: np.ndarray) -> np.ndarray:
-        """Log-density of rows, in nats: that of the map, at half its cost.
+        """Log-density of rows, in nats: that of the map, at a third of its cost.
 
         Parameters
         ----------
@@ -304,6 +306,7 @@ class GaussianMixtureMap:
         -------
         log_density : array of shape (n_rows,)
         """
+        X = np.asarray(X, np.float64)
         log_density = np.zeros(len(X))
         for part, columns in self._blocks(X):
             for conditional in self._conditionals(columns):
@@ -322,6 +325,7 @@ class GaussianMixtureMap:
         X : array of shape (n_rows, d)
             Each column by a Newton iteration inside a bracket, to rounding.
         """
+        Z = np.asarray(Z, np.float64)
         X = np.empty(Z.shape)
         for part, latents in self._blocks(Z):
             columns = np.empty_like(latents)

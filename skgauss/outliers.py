@@ -57,8 +57,10 @@ class DensityOutlierDetector(
     ----------
     estimator : estimator or None, default=None
         Any density estimator with `score_samples` (with `transform` for
-        ``criterion="latent_norm"``); None is the default density. Where columns are tied and the
-        estimator, or a step of it, has a parameter `dequantize`, it is switched on.
+        ``criterion="latent_norm"``); None is the default density. It is fitted to arrays, not to
+        frames: what picks columns by name, such as a ColumnTransformer, goes in front of the
+        detector, in a pipeline. Where columns are tied and the estimator, or a step of it, has a
+        parameter `dequantize`, it is switched on.
     contamination : float in (0, 0.5] or "auto", default="auto"
         Share of the training rows to flag; where more have a density of zero, all of these. "auto"
         is Tukey's lower fence: scores more than 1.5 interquartile ranges below the first quartile

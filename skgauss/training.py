@@ -233,6 +233,8 @@ def compiling_ahead(
 ) -> Iterator[None]:
     """Compile in threads, beside other work, what a training with rows held out will need.
 
+    The block ends when all is compiled; by an exception, at once.
+
     Parameters
     ----------
     flow : Bijection
@@ -265,11 +267,14 @@ def compiling_ahead(
         with jax.enable_x64(np.dtype(options.dtype) == np.float64):
             function(layout, *needed[function])
 
-    with ThreadPoolExecutor(N_THREADS) as pool:
+    pool = ThreadPoolExecutor(N_THREADS)
+    try:
         compiled = [pool.submit(run, function) for function in needed]
         yield
         for function in compiled:
             function.result()
+    finally:  # after an error or an interrupt nobody needs what is not compiled yet
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _report(bar, progress, n_rows):

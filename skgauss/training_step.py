@@ -111,6 +111,11 @@ class Layout(NamedTuple):
 
     def unflatten(self, vector):
         """Cut a vector into the arrays of the flow."""
+        if len(vector) != sum(self.sizes):
+            raise ValueError(
+                f"The flow has {sum(self.sizes)} trainable parameters, the state of its training "
+                f"is for {len(vector)}: training can only carry on with the same layers."
+            )
         parts = jnp.split(vector, np.cumsum(self.sizes)[:-1])
         pairs = zip(parts, self.shapes, strict=True)
         return self.structure.unflatten([part.reshape(shape) for part, shape in pairs])
@@ -252,6 +257,11 @@ def update(
 def start_state(flow: Bijection, dtype: Any = np.float32) -> TrainingState:
     """Return the state in which training of `flow` starts.
 
+    Raises
+    ------
+    ValueError
+        If nothing in it is trainable.
+
     Examples
     --------
     >>> from skgauss.bijections import ActNorm
@@ -260,6 +270,10 @@ def start_state(flow: Bijection, dtype: Any = np.float32) -> TrainingState:
     [0.0, 0.0, 0.0, 0.0]
     """
     leaves = jax.tree.leaves(flow)
+    if not leaves:
+        raise ValueError(
+            f"flow must have trainable parameters, got a {type(flow).__name__} of none."
+        )
     params = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(dtype)
     with jax.enable_x64(np.dtype(dtype) == np.float64):
         return TrainingState.at(params)

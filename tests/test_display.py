@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from copy import copy
 
 import jax
 import matplotlib.pyplot as plt
@@ -20,7 +21,8 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 
 from skgauss import DensityOutlierDetector, RBIGTransformer
-from skgauss.bijections import Invertible1x1Conv
+from skgauss.bijections import ActNorm, Chain, Invertible1x1Conv
+from skgauss.diagnosis import pairwise_dependence
 from skgauss.display import (
     AnomalyDisplay,
     ConvergenceDisplay,
@@ -182,6 +184,15 @@ def test_gaussianization_picks_the_most_dependent_pair():
     assert GaussianizationDisplay.from_estimator(marginal, X, features=[4, 0]).features == (4, 0)
 
 
+def test_gaussianization_picks_and_prints_a_parabola():
+    X = np.random.default_rng(0).normal(size=(1000, 3))
+    X[:, 2] = X[:, 0] ** 2
+    display = GaussianizationDisplay.from_estimator(SplineMarginal().fit(X), X)
+    assert display.features == display.shown_latents == (0, 2)
+    assert display.axes_[0, 0].get_title() == f"dependence {pairwise_dependence(X)[0, 2]:.2f}"
+    assert pairwise_dependence(X)[0, 2] > 0.9
+
+
 def test_gaussianization_takes_names_and_says_which_there_are():
     frame = pd.DataFrame(small_table(), columns=["a", "b", "c"])
     marginal = SplineMarginal().fit(frame)
@@ -313,6 +324,22 @@ def test_lu_of_a_step_of_a_flow():
         LUDisplay.from_layer(steps.mixer)
     with pytest.raises(TypeError, match=r"mixer='lu'.*CayleyRotation"):
         LUDisplay.from_estimator(fitted("glow-cayley", "small"))
+
+
+def test_lu_says_what_it_draws():
+    glow = fitted("glow", "small")
+    for layer in (ActNorm.init(2), glow.flow_.bijections[-1]):
+        with pytest.raises(TypeError, match=f"an Invertible1x1Conv, got {type(layer).__name__}"):
+            LUDisplay.from_layer(layer)
+    for step in (2, -3, 0.5):
+        with pytest.raises(ValueError, match=rf"step={step}: this flow has the steps 0 to 1"):
+            LUDisplay.from_estimator(glow, step=step)
+    assert LUDisplay.from_estimator(glow, step=-1).weight.shape == (3, 3)
+    head_alone = copy(glow)
+    head_alone.flow_ = Chain(glow.flow_.bijections[:-1])
+    for estimator in (head_alone, SplineMarginal().fit(small_table())):
+        with pytest.raises(TypeError, match=f"this {type(estimator).__name__} has no steps"):
+            LUDisplay.from_estimator(estimator)
 
 
 # DensityDisplay

@@ -14,7 +14,14 @@ from sklearn.base import clone
 import skgauss._plan
 import skgauss._start
 from skgauss import GlowGaussianizer
-from skgauss.bijections import RationalQuadraticSplineCoupling
+from skgauss._turning import only_turns
+from skgauss.bijections import (
+    ActNorm,
+    GlowStack,
+    RationalQuadraticSplineCoupling,
+    combine,
+    partition,
+)
 from skgauss.head import has_mixture, head_forward
 from skgauss.head_selection import fit_head
 from skgauss.ladder import LADDER, configuration
@@ -137,12 +144,39 @@ def test_little_time_goes_to_the_mixture_in_the_head():
     assert model.n_iter_ == 0
     assert model.loss_curve_ == model.validation_scores_ == []
     assert model.stopped_by_ == "untrained"
-    head = model.flow_.bijections[0]
-    Z, log_det = head_forward(head, X)
-    scores = log_det + stats.norm.logpdf(Z).sum(axis=1)
-    np.testing.assert_allclose(model.score_samples(X), scores, atol=1e-5)  # rotated in float32
+    head, steps = model.flow_.bijections
+    for of_rows in (lambda X: head_forward(head, X), model._forward):  # before and behind the steps
+        Z, log_det = of_rows(X[:500])
+        expected = log_det + stats.norm.logpdf(Z).sum(axis=1)
+        np.testing.assert_allclose(model.score_samples(X[:500]), expected, atol=1e-10)
+    assert only_turns(steps)
     np.testing.assert_allclose(model.inverse_transform(model.transform(X)), X, atol=1e-8)
     assert model.set_params(warm_start=True, max_time=None, max_iter=2).fit(X).n_iter_ == 2
+
+
+@pytest.mark.parametrize(
+    ("coupling", "mixer"),
+    [("spline", "lu"), ("mixture", "lu")]
+    + [("affine", mixer) for mixer in ("lu", "rotation", "householder", "cayley", "permutation")],
+)
+def test_steps_that_bend_are_told_from_steps_that_only_turn(coupling, mixer):
+    def steps(actnorm):
+        with jax.enable_x64(True):
+            kwargs = {"actnorm": actnorm(3), "mixer": mixer, "coupling": coupling}
+            return GlowStack.init(jax.random.key(0), 3, n_steps=2, **kwargs).astype(np.float64)
+
+    start = steps(ActNorm.identity)
+    assert only_turns(start) == (coupling != "mixture")
+    assert not only_turns(steps(ActNorm.init))
+    log_density = jax.jit(lambda params, held, x: combine(params, held)._log_density(x))
+    x, leaves = np.random.default_rng(0).normal(size=(3, 50)), jax.tree.leaves(start)
+    for i, leaf in enumerate(leaves):
+        moved = [*leaves]
+        moved[i] = leaf + 1e-3 * np.arange(1, leaf.size + 1).reshape(leaf.shape)
+        stack = jax.tree.unflatten(jax.tree.structure(start), moved)
+        with jax.enable_x64(True):
+            before, after = (log_density(*partition(each), x) for each in (start, stack))
+        assert np.allclose(before, after, atol=1e-9) or not only_turns(stack)
 
 
 def test_training_has_the_time_that_is_left():

@@ -187,3 +187,13 @@ def test_any_increasing_knots_give_an_increasing_map_that_comes_back(bins, slope
     np.testing.assert_allclose(np.sort(reference(spline, Y)[0]), np.sort(Z), rtol=1e-9, atol=1e-9)
     back = spline.inverse(Z)
     assert np.all(np.abs(back - Y) <= 1e-10 + 100 * rounding * np.exp(-np.minimum(log_det, 0)))
+
+
+def test_integers_are_values_like_any_other():
+    spline, Y = random_spline(), np.arange(-6, 6).reshape(3, 4)
+    expected = spline.forward(Y.astype(float))
+    for mine, its in zip(spline.forward(Y), expected, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    np.testing.assert_array_equal(spline.forward_by_column(Y)[0], expected[0])
+    np.testing.assert_array_equal(spline.inverse(Y), spline.inverse(Y.astype(float)))
+    assert random_spline(1, columns=[]).forward(Y)[0].dtype == np.float64

@@ -201,3 +201,20 @@ def test_holds_arrays_only_and_pickles(moments):
     X = random_rows(moments, 20)
     again = pickle.loads(pickle.dumps(mixture))
     np.testing.assert_array_equal(again.forward(X)[0], mixture.forward(X)[0])
+
+
+def test_whole_numbers_are_rows_and_latents():
+    mixture = guarded(*random_moments(3, 2))
+    rows = np.array([[1, -2], [0, 3]])
+    for method in (lambda X: mixture.forward(X)[0], mixture.log_density, mixture.inverse):
+        np.testing.assert_array_equal(method(rows), method(rows.astype(float)))
+
+
+def test_the_guard_bears_on_few_rows_more_than_a_little():
+    moments = random_moments(20, 6)
+    X = random_rows(moments, 5000)
+    width = np.ptp(X, axis=0)
+    mixture = GaussianMixtureMap.from_moments(*moments, X.min(0) - width, X.max(0) + width)
+    moved = mixture.log_density(X) - dataclasses.replace(mixture, guard=1e-14).log_density(X)
+    assert abs(moved.mean()) < 5e-4
+    assert np.quantile(np.abs(moved), 0.99) < 3e-3

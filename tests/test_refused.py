@@ -52,7 +52,7 @@ def test_text_columns_are_named(estimator):
     frame["colour"], frame["shape"] = "red", "round"
     with pytest.raises(ValueError, match=r"\['colour', 'shape'\].*Encode"):
         estimator.fit(frame)
-    with pytest.raises(ValueError, match="could not convert string"):
+    with pytest.raises(ValueError, match=r"Columns \[0, 1\] of X do not hold numbers.*Encode"):
         estimator.fit([["red", "round"], ["blue", "square"]])
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import threading
 from types import SimpleNamespace
 
 import jax
@@ -301,6 +303,33 @@ def test_parameters_survive_the_flat_vector():
     for mine, its in zip(jax.tree.leaves(flow), jax.tree.leaves(same), strict=True):
         assert isinstance(its, np.ndarray)
         np.testing.assert_array_equal(mine, its)
+
+
+def test_an_interrupt_does_not_wait_for_what_compiles_ahead(monkeypatch):
+    started, release, workers = threading.Event(), threading.Event(), []
+
+    def compiles(*_):
+        workers.append(threading.current_thread())
+        started.set()
+        release.wait(20)
+
+    monkeypatch.setattr(training, "N_THREADS", 1)
+    for name in ("gradient_and_log_density", "log_density", "update"):
+        monkeypatch.setattr(training, name, functools.partial(compiles, name))
+
+    def interrupted():
+        assert started.wait(30)
+        raise KeyboardInterrupt
+
+    ahead = training.compiling_ahead(ElementwiseAffine.init(2), 2, OPTIONS, n_held_out=500)
+    try:
+        with pytest.raises(KeyboardInterrupt), ahead:
+            interrupted()
+        assert workers[0].is_alive()
+    finally:
+        release.set()
+    workers[0].join(30)
+    assert len(workers) == 1  # nothing of what was queued
 
 
 def test_progress_bar_shows_losses_and_speed(capsys):

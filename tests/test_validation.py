@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 
 import numpy as np
@@ -49,6 +50,31 @@ def test_the_line_for_text_without_missing_cells_works():
     assert SplineMarginal().fit(eval(line, LINE).fit_transform(table)).n_features_in_ == 2
 
 
+TEXT = [["a", 1.0], ["b", 2.0], ["c", 4.0], ["a", 3.0]]
+TEXT_WITHOUT_NAMES = {
+    "read with header=None": pd.DataFrame(TEXT),
+    "numbered from 10": pd.DataFrame(TEXT, columns=[10, 20]),
+    "names of two levels": pd.DataFrame(
+        TEXT, columns=pd.MultiIndex.from_product([["x"], ["a", "b"]])
+    ),
+    "array of objects": np.array(TEXT, dtype=object),
+    "array of strings": np.array(TEXT),
+    "list": TEXT,
+    "missing cells": np.array([*TEXT, [None, 5.0], ["b", np.nan]], dtype=object),
+}
+
+
+@pytest.mark.parametrize("name", TEXT_WITHOUT_NAMES)
+def test_the_line_for_columns_without_a_name_tells_them_by_place(name):
+    table = TEXT_WITHOUT_NAMES[name]
+    message = refusal(table)
+    first = next(iter(getattr(table, "columns", [0])))
+    assert f"Columns {[first]} of X do not hold numbers (but 'a')" in message
+    line = message[message.index("make_column_transformer") : -1]
+    table = np.array(table, dtype=object) if isinstance(table, list) else table
+    assert SplineMarginal().fit(eval(line, LINE).fit_transform(table)).n_features_in_ == 2
+
+
 def test_several_columns_with_missing_cells_are_counted():
     table = pd.DataFrame({"a": [1.0, None, None], "b": [1.0, 2.0, 3.0], "c": [None, 2.0, 3.0]})
     message = refusal(table)
@@ -89,6 +115,41 @@ def test_dates_are_no_numbers(unit, beside):
             SplineMarginal().fit(table)
     with pytest.raises(ValueError, match="dates or durations"):
         entropy(frames[0])
+
+
+@pytest.mark.parametrize("cell", [datetime.date, datetime.datetime, pd.Timestamp])
+@pytest.mark.parametrize("container", [pd.DataFrame, np.array, list])
+def test_dates_among_objects_are_no_text(cell, container):
+    rows = [[1.0, cell(2020, 1, 1)], [2.0, cell(2020, 1, 2)], [4.0, cell(2020, 1, 5)]]
+    table = rows if container is list else container(rows, dtype=object)
+    message = refusal(table)
+    assert message.startswith("Columns [1] of X hold dates or durations, not numbers")
+    assert "OrdinalEncoder" not in message
+
+
+def test_missing_objects_of_an_array_are_named():
+    array = np.array([[1.0, True], [2.0, pd.NA], [3.0, False]], dtype=object)
+    message = refusal(array)
+    assert "Columns [1] of X have missing cells" in message
+    assert "pandas.DataFrame(X).convert_dtypes()" in message
+    frame = pd.DataFrame(array).convert_dtypes()
+    filled = SimpleImputer(strategy="median").fit_transform(frame)
+    assert SplineMarginal().fit(filled).n_features_in_ == 2
+
+
+def test_masked_cells_are_refused():
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    masked = np.ma.masked_array(X)
+    marginal = SplineMarginal().fit(masked)
+    masked[3, 1] = np.ma.masked
+    for function in (SplineMarginal().fit, marginal.score_samples, entropy):
+        with pytest.raises(ValueError, match=r"X has 1 masked cells, .* X\[3, 1\]"):
+            function(masked)
+    with pytest.raises(ValueError, match=r"Z has 1 masked cells"):
+        marginal.inverse_transform(masked)
+    weight = np.ma.masked_less(np.arange(20.0), 2)
+    with pytest.raises(ValueError, match=r"sample_weight has 2 masked cells, .*\[0\]"):
+        SplineMarginal().fit(X, sample_weight=weight)
 
 
 def test_columns_of_one_name_are_named():

@@ -8,7 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from skgauss.bijections.base import Array, Bijection, broadcast_channels, on_device, register
+from skgauss.bijections._batch import positions_and_weight
+from skgauss.bijections.base import (
+    Array,
+    Bijection,
+    broadcast_channels,
+    common_channels,
+    on_device,
+    register,
+)
 
 __all__ = ["ActNorm"]
 
@@ -81,20 +89,25 @@ class ActNorm(Bijection):
     def from_data(cls, batch: Array, sample_weight: Array | None = None) -> ActNorm:
         """Standardise a batch: mean 0 and standard deviation 1 per channel.
 
-        A channel whose standard deviation is below 1e-5 counts as constant and keeps scale 1.
+        A channel whose standard deviation is below 1e-5 counts as constant and keeps scale 1;
+        from there to 2e-5 the scale is 2e-5.
 
         Parameters
         ----------
         batch : array of shape (n, C) or (n, C, H, W)
         sample_weight : array of shape (n,), default=None
+            Not negative, some of them positive.
 
         Returns
         -------
         layer : ActNorm
+
+        Raises
+        ------
+        ValueError
+            If the batch is empty, or `sample_weight` is not as above.
         """
-        batch = jnp.asarray(batch)
-        weight = jnp.ones(len(batch), batch.dtype) if sample_weight is None else sample_weight
-        positions = jnp.moveaxis(batch, 0, -1)
+        positions, weight = positions_and_weight(jnp.asarray(batch), sample_weight)
         return cls._from_positions(positions, jnp.broadcast_to(weight, positions.shape[1:]))
 
     @classmethod
@@ -103,6 +116,8 @@ class ActNorm(Bijection):
         axes = tuple(range(1, x.ndim))
         weight = weight / jnp.sum(weight)
         loc = jnp.sum(weight * x, axes)
+        # The sum's rounding would look like the spread of a constant channel far from 0.
+        loc = loc + jnp.sum(weight * (x - broadcast_channels(loc, x)), axes)
         centred = x - broadcast_channels(loc, x)
         std = jnp.sqrt(jnp.sum(weight * centred**2, axes))
         std = jnp.where(std < _FLOOR, 1, jnp.maximum(std, 2 * _FLOOR))
@@ -112,6 +127,10 @@ class ActNorm(Bijection):
     def scale(self) -> Array:
         """Positive scale per channel, of shape (C,)."""
         return jax.nn.softplus(self.log_scale) + _FLOOR
+
+    @property
+    def _n_channels(self):
+        return common_channels(self, self.loc, self.log_scale)
 
     def _log_det(self, x):
         return jnp.broadcast_to(-jnp.sum(jnp.log(self.scale)), x.shape[1:])

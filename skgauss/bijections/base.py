@@ -11,6 +11,7 @@ A layer is a frozen dataclass registered as a JAX pytree. Its fields are of thre
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Self, TypeVar, dataclass_transform
 
 import jax
@@ -75,6 +76,13 @@ def _fields(module_type: type, kind: str) -> tuple[str, ...]:
     return tuple(f.name for f in fields if f.metadata.get("kind", "trainable") == kind)
 
 
+def _assembled(module_type, values):
+    """Make a module of what its fields hold, which its ``__post_init__`` need not accept."""
+    module = object.__new__(module_type)
+    module.__dict__.update(values)
+    return module
+
+
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(fixed, static))
 def register(module_type: type[M]) -> type[M]:
     """Make a class a frozen dataclass and a JAX pytree (class decorator).
@@ -116,11 +124,9 @@ def register(module_type: type[M]) -> type[M]:
         return tuple(zip(keys, children, strict=True)), metadata(module)
 
     def unflatten(aux, children):
-        module = object.__new__(module_type)
-        module.__dict__.update(zip(trainable, children, strict=True))
-        module.__dict__.update(zip(held, (f.value for f in aux[0]), strict=True))
-        module.__dict__.update(zip(config, aux[1], strict=True))
-        return module
+        fixed_values = (f.value for f in aux[0])
+        names, values = (*trainable, *held, *config), (*children, *fixed_values, *aux[1])
+        return _assembled(module_type, dict(zip(names, values, strict=True)))
 
     jax.tree_util.register_pytree_with_keys(module_type, flatten_with_keys, unflatten, flatten)
     return module_type
@@ -140,15 +146,17 @@ class Module:
 
 def _map_fixed(node, function):
     """Rebuild `node` with `function` applied to every fixed array, in a stable order."""
-    if isinstance(node, tuple):
-        return tuple(_map_fixed(item, function) for item in node)
-    if not isinstance(node, Module):
-        return node
-    held = {name: function(getattr(node, name)) for name in _fields(type(node), "fixed")}
-    inner = {
-        name: _map_fixed(getattr(node, name), function) for name in _fields(type(node), "trainable")
-    }
-    return dataclasses.replace(node, **held, **inner)  # type: ignore[type-var]
+    if not isinstance(node, Module):  # an array, or a container that may hold modules
+
+        def map_inner(leaf):
+            return _map_fixed(leaf, function) if isinstance(leaf, Module) else leaf
+
+        return jax.tree.map(map_inner, node, is_leaf=lambda leaf: isinstance(leaf, Module))
+    cls = type(node)
+    held = {name: function(getattr(node, name)) for name in _fields(cls, "fixed")}
+    config = {name: getattr(node, name) for name in _fields(cls, "static")}
+    inner = {name: _map_fixed(getattr(node, name), function) for name in _fields(cls, "trainable")}
+    return _assembled(cls, held | config | inner)
 
 
 def partition(module: M) -> tuple[M, list[Array]]:
@@ -231,6 +239,35 @@ def sum_over_first(values: Array) -> Array:
     return jnp.tensordot(ones, values, 1, precision=jax.lax.Precision.HIGHEST)
 
 
+def common_channels(layer: Bijection, *parts: Any) -> int | None:
+    """Number of channels of a layer with such parts; None where no part tells.
+
+    Parameters
+    ----------
+    layer : Bijection
+    *parts : Bijection or array of shape (..., C)
+
+    Returns
+    -------
+    n_channels : int or None
+
+    Raises
+    ------
+    ValueError
+        If the parts are for different numbers of channels.
+    """
+    counts = [
+        part._n_channels if isinstance(part, Bijection) else (np.shape(part) or (1,))[-1]
+        for part in parts
+    ]
+    told = {count for count in counts if count is not None}
+    if len(told) > 1:
+        raise ValueError(
+            f"The parts of {type(layer).__name__} must have one number of channels, got {counts}."
+        )
+    return told.pop() if told else None
+
+
 def no_log_det(x: Array) -> Array:
     """Return a log-determinant of zero at every position of `x`."""
     return jnp.zeros(jnp.shape(x)[1:], jnp.result_type(x, float))
@@ -247,6 +284,10 @@ class Bijection(Module):
     trailing axes: ``_forward(x) -> (z, log_det)`` and ``_inverse(z) -> (x, log_det)``, whose
     ``log_det`` has the shape of the positions. A table of rows is then one wide feature map,
     ``rows.T``, which is how the estimators evaluate a layer on many rows at once.
+
+    A subclass may also define the property ``_n_channels``, of which None, the default, means
+    any: the methods below then refuse events with another number. ``_forward`` and ``_inverse``
+    check nothing.
 
     Examples
     --------
@@ -270,6 +311,25 @@ class Bijection(Module):
     def _inverse(self, z: Array) -> tuple[Array, Array]:
         raise TypeError(f"{type(self).__name__} does not define _inverse")
 
+    def _log_density(self, x: Array) -> Array:
+        """Log-density of every position, latents being independent standard normals."""
+        z, log_det = self._forward(x)
+        return log_det - 0.5 * sum_over_first(z**2 + math.log(2 * math.pi))
+
+    @property
+    def _n_channels(self) -> int | None:
+        return None
+
+    def _event(self, x):
+        """Return `x` as an array; refuse one with another number of channels than the layer's."""
+        x, n = jnp.asarray(x), self._n_channels
+        if n is not None and x.shape[:1] != (n,):
+            raise ValueError(
+                f"{type(self).__name__} with C = {n} takes an event of shape ({n},) or "
+                f"({n}, H, W), got shape {x.shape}. Batches go through jax.vmap."
+            )
+        return x
+
     def transform(self, x: Array) -> Array:
         """Map an event.
 
@@ -280,8 +340,13 @@ class Bijection(Module):
         Returns
         -------
         z : array of the same shape
+
+        Raises
+        ------
+        ValueError
+            If the layer has another number of channels.
         """
-        return self._forward(jnp.asarray(x))[0]
+        return self._forward(self._event(x))[0]
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Map an event, and give ``log|det dz/dx|``.
@@ -296,7 +361,7 @@ class Bijection(Module):
         log_det : array of shape ()
             In nats, summed over the positions of a feature map.
         """
-        z, log_det = self._forward(jnp.asarray(x))
+        z, log_det = self._forward(self._event(x))
         return z, jnp.sum(log_det)
 
     def inverse(self, z: Array) -> Array:
@@ -310,7 +375,7 @@ class Bijection(Module):
         -------
         x : array of the same shape
         """
-        return self._inverse(jnp.asarray(z))[0]
+        return self._inverse(self._event(z))[0]
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
         """Map an event back, and give ``log|det dx/dz|``.
@@ -325,7 +390,7 @@ class Bijection(Module):
         log_det : array of shape ()
             In nats: minus the forward map's at `x`.
         """
-        x, log_det = self._inverse(jnp.asarray(z))
+        x, log_det = self._inverse(self._event(z))
         return x, jnp.sum(log_det)
 
     def astype(self, dtype) -> Self:
@@ -373,12 +438,21 @@ class Chain(Bijection):
 
     bijections: tuple[Bijection, ...]
 
+    @property
+    def _n_channels(self):
+        return common_channels(self, *self.bijections)
+
     def _forward(self, x):
         log_det = no_log_det(x)
         for bijection in self.bijections:
             x, increment = bijection._forward(x)
             log_det = log_det + increment
         return x, log_det
+
+    def _log_density(self, x):
+        *before, last = self.bijections
+        z, log_det = Chain(tuple(before))._forward(x)
+        return log_det + last._log_density(z)
 
     def _inverse(self, z):
         log_det = no_log_det(z)

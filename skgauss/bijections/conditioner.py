@@ -53,7 +53,7 @@ class MLP(Module):
 
         Parameters
         ----------
-        key : JAX random key
+        key : JAX random key or numpy.random.Generator
         n_inputs, n_outputs : int
         hidden_layer_sizes : tuple of int
             Units per hidden layer.
@@ -71,6 +71,16 @@ class MLP(Module):
         weights = (*hidden, np.zeros((n_outputs, sizes[-1])))
         biases = (np.zeros(len(weight)) for weight in weights)
         return cls(tuple(map(on_device, weights)), tuple(map(on_device, biases)))
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of channels that the network reads."""
+        return np.shape(self.weights[0])[-1]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of channels that it returns."""
+        return np.shape(self.biases[-1])[-1]
 
     def __call__(self, x: Array, divisor: Array = 1.0) -> Array:
         """Evaluate the network.

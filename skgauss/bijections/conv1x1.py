@@ -9,7 +9,14 @@ import jax.scipy.linalg as jsl
 import numpy as np
 import scipy.linalg as sl
 
-from skgauss.bijections.base import Array, Bijection, fixed, on_device, register
+from skgauss.bijections.base import (
+    Array,
+    Bijection,
+    common_channels,
+    fixed,
+    on_device,
+    register,
+)
 from skgauss.bijections.random import generator, random_rotation
 
 __all__ = ["Invertible1x1Conv"]
@@ -78,7 +85,7 @@ class Invertible1x1Conv(Bijection):
 
         Parameters
         ----------
-        key : JAX random key
+        key : JAX random key or numpy.random.Generator
         n_channels : int
         start : {"rotation", "permutation", "identity"}, default="rotation"
             "rotation" factorises a random orthogonal matrix, as Glow does, so that P is not
@@ -114,8 +121,25 @@ class Invertible1x1Conv(Bijection):
         -------
         layer : Invertible1x1Conv
             Whose `weight` is the matrix given, up to rounding.
+
+        Raises
+        ------
+        ValueError
+            If the matrix is not square, not finite, or singular up to rounding.
         """
-        return cls._from_factors(*sl.lu(np.asarray(weight)))
+        weight = np.asarray(weight)
+        if weight.ndim != 2 or weight.shape[0] != weight.shape[1]:
+            raise ValueError(f"weight must be a square matrix, got shape {weight.shape}.")
+        if not np.isfinite(weight).all():
+            raise ValueError("weight must be finite, got NaN or infinity.")
+        p, lower, upper = sl.lu(weight)
+        rounding = len(weight) * np.finfo(upper.dtype).eps * np.abs(weight).max(axis=0)
+        if (np.abs(np.diag(upper)) <= rounding).any():
+            raise ValueError(
+                "weight must be invertible, got a singular matrix: the diagonal of U is "
+                f"{np.diag(upper)}."
+            )
+        return cls._from_factors(p, lower, upper)
 
     @classmethod
     def _from_factors(cls, p, lower, upper):
@@ -142,6 +166,11 @@ class Invertible1x1Conv(Bijection):
     def weight(self) -> Array:
         """The dense W = P L U, of shape (C, C)."""
         return (self.lower_factor @ self.upper_factor)[self.permutation]
+
+    @property
+    def _n_channels(self):
+        factors = self.lower, self.upper, self.log_diag_u
+        return common_channels(self, *factors, self.permutation, self.signs)
 
     def _log_det(self, x):
         return jnp.broadcast_to(jnp.sum(self.log_diag_u), x.shape[1:])

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from skgauss.bijections.base import (
     Array,
@@ -24,6 +25,8 @@ from skgauss.bijections.trainable_spline import (
 )
 
 __all__ = ["AffineCoupling", "MixtureCDFCoupling", "RationalQuadraticSplineCoupling"]
+
+_N_NEWTON = 60
 
 
 def _bounded(raw, bound):
@@ -47,6 +50,17 @@ class _Coupling(Bijection):
     starts_at_identity: ClassVar[bool] = True
     conditioner: MLP
 
+    @property
+    def _n_params(self) -> int | None:
+        """Parameters of one channel; None where the layer cannot tell."""
+        return None
+
+    @property
+    def _n_channels(self):
+        if self._n_params is None or not isinstance(self.conditioner, MLP):
+            return None
+        return self.conditioner.n_inputs + self.conditioner.n_outputs // self._n_params
+
     def _map(self, params: Array, x: Array) -> tuple[Array, Array]:
         raise TypeError(f"{type(self).__name__} does not define _map")
 
@@ -65,7 +79,9 @@ class _Coupling(Bijection):
 
     def _params(self, identity, n_transformed):
         """Parameters of shape (n_params, n_transformed, *positions)."""
-        return jnp.reshape(self._raw(identity), (-1, n_transformed, *identity.shape[1:]))
+        raw = self._raw(identity)
+        n_params = len(raw) // n_transformed  # not -1, which a map without positions leaves open
+        return jnp.reshape(raw, (n_params, n_transformed, *identity.shape[1:]))
 
     def _forward(self, x):
         n_identity, n_transformed = _halves(x.shape[0])
@@ -133,7 +149,7 @@ class AffineCoupling(_Coupling):
 
         Parameters
         ----------
-        key : JAX random key
+        key : JAX random key or numpy.random.Generator
         n_channels : int
         hidden_layer_sizes : tuple of int, default=(64,)
         log_scale_bound : float, default=2.0
@@ -143,6 +159,10 @@ class AffineCoupling(_Coupling):
         layer : AffineCoupling
         """
         return cls(_conditioner(key, n_channels, 2, hidden_layer_sizes), log_scale_bound)
+
+    @property
+    def _n_params(self):
+        return 2
 
     def _map(self, params, x):
         log_scale = _bounded(params[0], self.log_scale_bound)
@@ -163,7 +183,8 @@ class RationalQuadraticSplineCoupling(_Coupling):
     first half is beyond 8, as far from the rows that it was trained on it would bend a spline so
     flat that the way back loses the digits. Map, inverse (closed form) and log-determinant cost
     one pass of the conditioner and O(K C) for K bins. Invertible because widths, heights and
-    slopes are positive.
+    slopes are positive. The gradient of the map is written by hand (`jax.custom_vjp`): forward-mode
+    autodiff (``jax.jvp``, ``jax.jacfwd``, ``jax.linearize``) is not supported, use reverse mode.
 
     Parameters
     ----------
@@ -206,7 +227,7 @@ class RationalQuadraticSplineCoupling(_Coupling):
 
         Parameters
         ----------
-        key : JAX random key
+        key : JAX random key or numpy.random.Generator
         n_channels : int
         n_bins : int, default=8
         hidden_layer_sizes : tuple of int, default=(64,)
@@ -222,6 +243,10 @@ class RationalQuadraticSplineCoupling(_Coupling):
             bound,
         )
 
+    @property
+    def _n_params(self):
+        return np.shape(self.identity_spline.params)[-2]
+
     def _raw(self, identity):
         return self.conditioner(identity, 1 + remoteness(identity))
 
@@ -236,6 +261,52 @@ class RationalQuadraticSplineCoupling(_Coupling):
 
     def _unmap_identity(self, z):
         return self.identity_spline._inverse(z)
+
+
+def _logit_cdf(components, x):
+    """Logit of a mixture's distribution function, and the logarithm of its slope."""
+    log_weights, locs, log_scales = components
+    scaled = (x - locs) * jnp.exp(-log_scales)
+    below, above = jax.nn.log_sigmoid(scaled), jax.nn.log_sigmoid(-scaled)
+    left = jnp.max(log_weights + below, axis=0) < jnp.max(log_weights + above, axis=0)
+    tail, rest = jnp.where(left, below, above), jnp.where(left, above, below)
+    # Far out, the logarithm of the smaller tail is as large as x. The slope is a mean of hazards
+    # weighed by its terms, which keep their digits relative to the largest of them alone.
+    log_tails = log_weights + tail
+    largest = jax.lax.stop_gradient(jnp.max(log_tails, axis=0))
+    relative = log_tails - largest
+    log_total = jnp.log(jnp.sum(jnp.exp(relative), axis=0))  # its largest term is one
+    log_hazard = jax.nn.logsumexp(relative + rest - log_scales, axis=0) - log_total
+    log_rest = jnp.log(jnp.sum(jnp.exp(log_weights + rest), axis=0))  # not small: the larger tail
+    logit = log_rest - (largest + log_total)
+    return jnp.where(left, -logit, logit), log_hazard - log_rest
+
+
+@jax.custom_jvp
+def _logit_quantile(components, z):
+    """Invert `_logit_cdf`: Newton's iteration, halving the bracket wherever it would leave it."""
+    _, locs, log_scales = components
+    roots = locs + z * jnp.exp(log_scales)
+
+    def improve(_, state):
+        low, high, x = state
+        reached, log_slope = _logit_cdf(components, x)
+        low, high = jnp.where(reached < z, x, low), jnp.where(reached < z, high, x)
+        newton = x + (z - reached) * jnp.exp(-log_slope)
+        safe = (newton >= low) & (newton <= high)
+        return low, high, jnp.where(safe, newton, (low + high) / 2)
+
+    low, high = jnp.min(roots, axis=0), jnp.max(roots, axis=0)
+    return jax.lax.fori_loop(0, _N_NEWTON, improve, (low, high, (low + high) / 2))[2]
+
+
+@_logit_quantile.defjvp
+def _(primals, tangents):
+    """``dx = (dz - d_components F) / F'(x)``, at an x that is itself differentiated so."""
+    (components, z), (components_dot, z_dot) = primals, tangents
+    x = _logit_quantile(components, z)
+    _, reached_dot = jax.jvp(lambda c: _logit_cdf(c, x)[0], (components,), (components_dot,))
+    return x, (z_dot - reached_dot) * jnp.exp(-_logit_cdf(components, x)[1])
 
 
 @register
@@ -256,6 +327,8 @@ class MixtureCDFCoupling(_Coupling):
         weights, locations, and logarithms of the scales.
     log_scale_bound : float
         Static. Bound of the absolute logarithm of a scale.
+    n_components : int, default=None
+        Static. K; without it, the layer cannot refuse an event with another number of channels.
 
     References
     ----------
@@ -273,10 +346,10 @@ class MixtureCDFCoupling(_Coupling):
 
     conditioner: MLP
     log_scale_bound: float = static()
+    n_components: int | None = static(default=None)
 
     starts_at_identity: ClassVar[bool] = False
     _spread: ClassVar[float] = 0.5
-    _n_newton: ClassVar[int] = 60
 
     @classmethod
     def init(
@@ -292,7 +365,7 @@ class MixtureCDFCoupling(_Coupling):
 
         Parameters
         ----------
-        key : JAX random key
+        key : JAX random key or numpy.random.Generator
         n_channels : int
         n_components : int, default=8
         hidden_layer_sizes : tuple of int, default=(64,)
@@ -304,7 +377,11 @@ class MixtureCDFCoupling(_Coupling):
         """
         n_params = 3 * n_components
         conditioner = _conditioner(key, n_channels, n_params, hidden_layer_sizes)
-        return cls(conditioner, log_scale_bound)
+        return cls(conditioner, log_scale_bound, n_components)
+
+    @property
+    def _n_params(self):
+        return None if self.n_components is None else 3 * self.n_components
 
     def _components(self, params):
         logits, locs, log_scales = jnp.split(params, 3)
@@ -315,38 +392,10 @@ class MixtureCDFCoupling(_Coupling):
             _bounded(log_scales, self.log_scale_bound),
         )
 
-    @staticmethod
-    def _logit_cdf(components, x):
-        log_weights, locs, log_scales = components
-        scaled = (x - locs) * jnp.exp(-log_scales)
-        below, above = jax.nn.log_sigmoid(scaled), jax.nn.log_sigmoid(-scaled)
-        log_cdf = jax.nn.logsumexp(log_weights + below, axis=0)
-        log_sf = jax.nn.logsumexp(log_weights + above, axis=0)
-        log_pdf = jax.nn.logsumexp(log_weights - log_scales + below + above, axis=0)
-        return log_cdf - log_sf, log_pdf - log_cdf - log_sf
-
     def _map(self, params, x):
-        return self._logit_cdf(self._components(params), x)
+        return _logit_cdf(self._components(params), x)
 
     def _unmap(self, params, z):
         components = self._components(params)
-        x = jax.lax.stop_gradient(self._root(components, z))
-        reached, log_slope = self._logit_cdf(components, x)
-        x = x + (z - reached) * jnp.exp(-log_slope)  # carries the implicit gradient
-        return x, -self._logit_cdf(components, x)[1]
-
-    def _root(self, components, z):
-        """Newton's iteration, halving the bracket instead wherever it would leave it."""
-        _, locs, log_scales = components
-        roots = locs + z * jnp.exp(log_scales)
-
-        def improve(_, state):
-            low, high, x = state
-            reached, log_slope = self._logit_cdf(components, x)
-            low, high = jnp.where(reached < z, x, low), jnp.where(reached < z, high, x)
-            newton = x + (z - reached) * jnp.exp(-log_slope)
-            safe = (newton >= low) & (newton <= high)
-            return low, high, jnp.where(safe, newton, (low + high) / 2)
-
-        low, high = jnp.min(roots, axis=0), jnp.max(roots, axis=0)
-        return jax.lax.fori_loop(0, self._n_newton, improve, (low, high, (low + high) / 2))[2]
+        x = _logit_quantile(components, z.astype(jnp.result_type(z, params)))
+        return x, -_logit_cdf(components, x)[1]

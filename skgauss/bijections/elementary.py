@@ -36,7 +36,8 @@ _LOG2_HIGH = 0.6931471803691238  # its last 21 bits are zero: times a whole numb
 _LOG2_LOW = 1.9082149292705877e-10
 LOWEST, HIGHEST = -708.0, 709.0  # whose exponentials are normal numbers
 _MANTISSA = 52  # bits
-_EXPONENT_BIAS = 1023
+_ONE_BITS = 1023 << _MANTISSA  # of 1.0: the exponent's bias
+_WHOLE = 1.5 * 2.0**_MANTISSA  # whose last bits are a whole number that is added
 _ROOT_HALF_BITS = 0x3FE6A09E667F3BCD  # of sqrt(1 / 2): a logarithm is reduced to [it, 2 of it)
 _LOG_TERMS = 11
 
@@ -49,13 +50,21 @@ def _horner(coefficients, x):
     return value
 
 
+def _as_bits(x):
+    return jax.lax.bitcast_convert_type(x, jnp.int64)
+
+
+def _from_bits(bits):
+    return jax.lax.bitcast_convert_type(bits, jnp.float64)
+
+
 def _exp_parts(x):
     """Numerator and denominator of ``exp(x)``, for x where that is a normal number."""
     n = jnp.round(x * (1 / math.log(2)))
     r = (x - n * _LOG2_HIGH) - n * _LOG2_LOW
     even, odd = _horner(_PADE[::2], r**2), r * _horner(_PADE[1::2], r**2)
-    bits = (n.astype(jnp.int64) + _EXPONENT_BIAS) << _MANTISSA
-    return jax.lax.bitcast_convert_type(bits, jnp.float64) * (even + odd), even - odd
+    bits = (_as_bits(n + _WHOLE) << _MANTISSA) + _ONE_BITS
+    return _from_bits(bits) * (even + odd), even - odd
 
 
 @jax.custom_jvp
@@ -114,9 +123,9 @@ def log(x: Array) -> Array:
     x = jnp.asarray(x)
     if x.dtype != jnp.float64:
         return jnp.log(x)
-    bits = jax.lax.bitcast_convert_type(x, jnp.int64)
+    bits = _as_bits(x)
     n = (bits - _ROOT_HALF_BITS) >> _MANTISSA
-    m = jax.lax.bitcast_convert_type(bits - (n << _MANTISSA), jnp.float64)
+    m = _from_bits(bits - (n << _MANTISSA))
     s = (m - 1) / (m + 1)
     series = _horner([1 / (2 * k + 1) for k in range(_LOG_TERMS)], s**2)  # of artanh(s) / s
     n = n.astype(jnp.float64)

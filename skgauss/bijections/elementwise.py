@@ -9,6 +9,7 @@ from skgauss.bijections.base import (
     Array,
     Bijection,
     broadcast_channels,
+    common_channels,
     on_device,
     register,
     static,
@@ -65,6 +66,10 @@ class ElementwiseAffine(Bijection):
         """
         return cls(on_device(np.zeros(n_channels)), on_device(np.zeros(n_channels)))
 
+    @property
+    def _n_channels(self):
+        return common_channels(self, self.shift, self.log_scale)
+
     def _log_det(self, x):
         return jnp.broadcast_to(jnp.sum(jnp.asarray(self.log_scale)), x.shape[1:])
 
@@ -82,7 +87,9 @@ class ElementwiseSpline(Bijection):
     """Monotone rational-quadratic spline of every channel.
 
     The identity outside ``[-bound, bound]``. Map, inverse (closed form) and log-determinant
-    cost O(K C) for K bins. Invertible because widths, heights and slopes are positive.
+    cost O(K C) for K bins. Invertible because widths, heights and slopes are positive. The gradient
+    of the map is written by hand (`jax.custom_vjp`): forward-mode autodiff (``jax.jvp``,
+    ``jax.jacfwd``, ``jax.linearize``) is not supported, use reverse mode.
 
     Parameters
     ----------
@@ -122,6 +129,10 @@ class ElementwiseSpline(Bijection):
         layer : ElementwiseSpline
         """
         return cls(on_device(np.zeros((n_spline_parameters(n_bins), n_channels))), bound)
+
+    @property
+    def _n_channels(self):
+        return common_channels(self, self.params)
 
     def _positioned(self, x):
         return jnp.reshape(self.params, jnp.shape(self.params) + (1,) * (x.ndim - 1))

@@ -10,17 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from skgauss.bijections._batch import positions_and_weight
 from skgauss.bijections.actnorm import ActNorm
 from skgauss.bijections.base import (
     Array,
     Bijection,
     Chain,
     combine,
+    common_channels,
     on_device,
     partition,
     register,
     static,
 )
+from skgauss.bijections.conditioner import MLP
 from skgauss.bijections.conv1x1 import Invertible1x1Conv
 from skgauss.bijections.coupling import (
     AffineCoupling,
@@ -60,8 +63,8 @@ def _lookup(table, name, what):
 
 
 def _name(table, layer):
-    """What a table calls the class of a layer; None for one that is not in it."""
-    return next((name for name, cls in table.items() if type(layer) is cls), None)
+    """What a table calls the class of a layer; the class's own name if it is not in it."""
+    return next((name for name, cls in table.items() if type(layer) is cls), type(layer).__name__)
 
 
 @register
@@ -111,7 +114,7 @@ class GlowStep(Bijection):
 
         Parameters
         ----------
-        key : JAX random key
+        key : JAX random key or numpy.random.Generator
         n_channels : int
         actnorm : ActNorm, default=None
             None means ``ActNorm.init``.
@@ -143,6 +146,10 @@ class GlowStep(Bijection):
     @property
     def _chain(self):
         return Chain((self.actnorm, self.mixer, self.coupling))
+
+    @property
+    def _n_channels(self):
+        return common_channels(self, self.actnorm, self.mixer, self.coupling)
 
     def _forward(self, x):
         return self._chain._forward(x)
@@ -211,7 +218,7 @@ class GlowStack(Bijection):
 
         Parameters
         ----------
-        key : JAX random key
+        key : JAX random key or numpy.random.Generator
         n_channels, n_steps : int
         **step_kwargs
             Further arguments of `GlowStep.init`.
@@ -219,7 +226,14 @@ class GlowStack(Bijection):
         Returns
         -------
         stack : GlowStack
+
+        Raises
+        ------
+        ValueError
+            If `n_steps` is less than 1.
         """
+        if n_steps < 1:
+            raise ValueError(f"n_steps must be at least 1, got {n_steps!r}.")
         rng = generator(key)
         steps = [GlowStep.init(rng, n_channels, **step_kwargs) for _ in range(n_steps)]
         params, held = zip(*map(partition, steps), strict=True)
@@ -245,9 +259,10 @@ class GlowStack(Bijection):
 
         Parameters
         ----------
-        key : JAX random key
+        key : JAX random key or numpy.random.Generator
         batch : array of shape (n, C) or (n, C, H, W)
         sample_weight : array of shape (n,), default=None
+            Not negative, some of them positive.
         n_steps : int
         **step_kwargs
             Further arguments of `GlowStep.init`.
@@ -255,10 +270,14 @@ class GlowStack(Bijection):
         Returns
         -------
         stack : GlowStack
+
+        Raises
+        ------
+        ValueError
+            If the batch is empty, `sample_weight` is not as above, or `n_steps` is less than 1.
         """
-        batch = np.asarray(batch)  # nothing is compiled for what is done once
-        weight = np.ones(len(batch), batch.dtype) if sample_weight is None else sample_weight
-        x = np.moveaxis(batch, 0, -1)
+        # In NumPy: nothing is compiled for what is done once.
+        x, weight = positions_and_weight(np.asarray(batch), sample_weight)
         stack = cls.init(key, len(x), n_steps=n_steps, **step_kwargs)
         return stack._fitted_to(x, np.broadcast_to(weight, x.shape[1:]))
 
@@ -273,18 +292,29 @@ class GlowStack(Bijection):
         }
         if found["coupling"] == "spline":
             found["n_bins"] = (coupling.identity_spline.params.shape[1] + 1) // 3
-        weights = coupling.conditioner.weights
+        conditioner = getattr(coupling, "conditioner", None)
+        if not isinstance(conditioner, MLP):
+            return found
         if found["coupling"] == "mixture":
             n_channels = self.steps.actnorm.loc.shape[-1]
             n_transformed = n_channels - n_channels // 2
-            found["n_bins"] = weights[-1].shape[1] // (3 * n_transformed)
-        if weights[0].shape[-1]:  # a single channel asks no network
-            found["hidden_layer_sizes"] = tuple(weight.shape[1] for weight in weights[:-1])
+            found["n_bins"] = conditioner.n_outputs // (3 * n_transformed)
+        if conditioner.n_inputs:  # a single channel asks no network
+            found["hidden_layer_sizes"] = tuple(bias.shape[1] for bias in conditioner.biases[:-1])
         return found
+
+    @property
+    def _n_channels(self):
+        return self.steps.actnorm._n_channels
+
+    def _dtype(self, x):
+        """What the steps promote `x` to."""
+        return jnp.result_type(x, *jax.tree.leaves(self.steps))
 
     def _fitted_to(self, x, weight):
         """Return this stack with every step fitted to the activations that reach it."""
-        params, held = _fit_steps(*partition(self.steps), x, weight)
+        x = x.astype(self._dtype(x))  # that of what every step makes of it
+        params, held = _fit_steps(*partition(self.steps), x, weight.astype(x.dtype))
         return GlowStack(combine(params, held), self.n_steps)
 
     def _scan(self, x, method, *, reverse):
@@ -295,7 +325,7 @@ class GlowStack(Bijection):
 
         params, held = partition(self.steps)
         arrays = jax.tree.map(jnp.asarray, (params, held))
-        x = x.astype(jnp.result_type(x, *jax.tree.leaves(params)))
+        x = x.astype(self._dtype(x))
         start = (x, jnp.zeros(x.shape[1:], x.dtype))
         few = self.n_steps <= _FEW_STEPS and not reverse
         if not few:  # to store all that a gradient needs of every step costs more than it saves

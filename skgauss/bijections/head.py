@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 
-from skgauss.bijections.base import Array, Bijection, broadcast_channels, fixed, register
+from skgauss.bijections.base import (
+    Array,
+    Bijection,
+    broadcast_channels,
+    common_channels,
+    fixed,
+    register,
+)
 from skgauss.spline import TailedSpline, tailed_forward, tailed_inverse
 
 __all__ = ["FixedAffine", "FixedSpline"]
@@ -33,6 +41,10 @@ class FixedAffine(Bijection):
     loc: Array = fixed()
     scale: Array = fixed()
 
+    @property
+    def _n_channels(self):
+        return common_channels(self, self.loc, self.scale)
+
     def _log_det(self, x):
         return jnp.broadcast_to(-jnp.sum(jnp.log(jnp.asarray(self.scale))), x.shape[1:])
 
@@ -50,7 +62,8 @@ class FixedSpline(Bijection):
     """Monotone spline of every channel through given knots, with a law for each tail.
 
     Map, inverse (closed form) and log-determinant cost O(n_knots C). Invertible because knots
-    and images increase and slopes are positive. `skgauss.marginals.SplineMarginal` fits it.
+    and images increase and slopes are positive. `skgauss.marginals.SplineMarginal` fits it:
+    its ``spline_`` is of standardised columns, so ``FixedAffine(loc_, scale_)`` goes before.
 
     Parameters
     ----------
@@ -69,11 +82,13 @@ class FixedSpline(Bijection):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgauss.bijections import FixedSpline
+    >>> from skgauss.bijections import Chain, FixedAffine, FixedSpline
     >>> from skgauss.marginals import SplineMarginal
     >>> x = np.random.default_rng(0).exponential(size=(1000, 1))
-    >>> layer = FixedSpline(*SplineMarginal().fit(x).spline_)
-    >>> abs(round(float(layer.transform(np.zeros(1))[0]), 1))  # the median, standardised
+    >>> fitted = SplineMarginal().fit(x)
+    >>> standardise = FixedAffine(fitted.loc_, fitted.scale_)
+    >>> layer = Chain((standardise, FixedSpline(*fitted.spline_)))
+    >>> abs(round(float(layer.transform(np.median(x, axis=0))[0]), 1))
     0.0
     """
 
@@ -87,6 +102,10 @@ class FixedSpline(Bijection):
     def spline(self) -> TailedSpline:
         """The spline's arrays, as `skgauss.spline` takes them."""
         return TailedSpline(self.x, self.z, self.slope, self.tail_law, self.tail_parameter)
+
+    @property
+    def _n_channels(self):
+        return np.shape(self.x)[-2]
 
     @property
     def _device_spline(self):

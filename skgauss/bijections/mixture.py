@@ -20,6 +20,7 @@ from scipy.special import erfcx
 from skgauss.bijections.base import (
     Array,
     Bijection,
+    common_channels,
     fixed,
     register,
     static,
@@ -33,21 +34,22 @@ __all__ = ["FixedMixture"]
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _N_NEWTON = 100  # of the inverse; every other step halves the bracket at least
 _FARTHEST = {"float32": 1e18, "float64": 1e150}  # beyond, a square is not finite
-_CENTRE, _DEGREE = 3.75, 24  # of the polynomial for a normal's tail
-_CHUNK = 128  # positions at a time: some ten arrays of them, times components, stay in a cache
+_CENTRE, _DEGREE = 3.75, 20  # of the polynomial for a normal's tail
+_BLOCK = 1 << 15  # positions times components: some ten arrays of them stay in a cache
 
 
 @functools.cache
 def _tail_coefficients():
-    """Powers of ``(x - c) / (x + c)`` in ``(1 + 2 x) erfcx(x)``, which is smooth to infinity.
+    """Powers of ``(x - c) / (x + c)`` in ``(x + c) erfcx(x)``, which is smooth to infinity.
 
-    Shepherd & Laframboise (1981), Chebyshev approximation of (1 + 2x) exp(x^2) erfc x in
-    0 <= x < inf, Mathematics of Computation 36(153), doi:10.1090/S0025-5718-1981-0595058-X.
+    As in Shepherd & Laframboise (1981), Chebyshev approximation of (1 + 2x) exp(x^2) erfc x in
+    0 <= x < inf, Mathematics of Computation 36(153), doi:10.1090/S0025-5718-1981-0595058-X, but
+    for the factor, which asks for no second division.
     """
 
     def scaled(y):
         x = _CENTRE * (1 + y) / (1 - y)
-        return (1 + 2 * x) * erfcx(x)
+        return (x + _CENTRE) * erfcx(x)
 
     return chebyshev.cheb2poly(chebyshev.chebinterpolate(scaled, _DEGREE)).tolist()
 
@@ -60,7 +62,7 @@ def _scaled_tail(distance):
     *rest, value = _tail_coefficients()
     for coefficient in reversed(rest):
         value = value * y + coefficient
-    return 0.5 * value / (1 + 2 * x)  # XLA would compute a product again for every sum of it
+    return 0.5 * value / (x + _CENTRE)  # XLA would compute a product again for every sum of it
 
 
 @_scaled_tail.defjvp
@@ -100,11 +102,8 @@ def _(primals, tangents):
     return z, tangents[0] / _log_ndtr_and_hazard(z)[1]
 
 
-class _Conditional(NamedTuple):
-    """A column given those before: components' weights, means and standard deviations.
-
-    Of shape (k + 1, n), (k + 1, n) and (k + 1, 1), the guard first.
-    """
+class _Normals(NamedTuple):
+    """Weights, means and standard deviations of normals, of shape (k, n), (k, n) and (k, 1)."""
 
     weights: Array
     means: Array
@@ -112,79 +111,174 @@ class _Conditional(NamedTuple):
 
     def bell(self, x):
         """Standardised residuals e of the values, and ``exp(-e^2 / 2)``."""
-        e = (x - self.means) / self.scale
+        e = (x - self.means) * (1 / self.scale)
         return e, exp(jnp.maximum(-(e**2) / 2, LOWEST))
 
     def densities(self, bell):
-        """Density of the values in every component."""
-        return bell / (self.scale * math.sqrt(2 * math.pi))
+        """Density of the values in every one."""
+        return bell * (1 / (self.scale * math.sqrt(2 * math.pi)))
 
-    def quantile(self, x):
-        """Latent of the values, the logarithm of its derivative, and the components' densities."""
-        e, bell = self.bell(x)
+    def tails(self, e, bell):
+        """Probability below the values and above them, every term of either positive."""
         right = e > 0
         scaled = _scaled_tail(jnp.where(right, e, -e))  # not of |e|, which has no slope at 0
         tail = self.weights * bell * scaled
         rest = self.weights - tail
         below = sum_over_first(jnp.where(right, rest, tail))
-        above = sum_over_first(jnp.where(right, tail, rest))
+        return below, sum_over_first(jnp.where(right, tail, rest))
+
+
+class _Conditional(NamedTuple):
+    """A column given those before: components, whose weights sum to one, and the guard beside.
+
+    The components have the share `kept` of the probability; the row is lost to the guard with
+    probability `lost`, and `contamination` is the guard's weight over that of a component.
+    """
+
+    components: _Normals
+    guard: _Normals
+    kept: Array
+    lost: Array
+    contamination: float
+
+    @property
+    def _all(self):
+        """Weights, means and standard deviations of all, the guard first."""
+        weights, means, scale = self.components
+        together = (self.guard, (self.kept * weights, means, scale))
+        return _Normals(*map(jnp.concatenate, zip(*together, strict=True)))
+
+    def bells(self, x):
+        """Residuals, and what is exponential in them, in the components and in the guard."""
+        return self.components.bell(x), self.guard.bell(x)
+
+    def densities(self, bells):
+        """Densities in every component, and in the guard."""
+        (_, bell), (_, of_guard) = bells
+        return self.components.densities(bell), self.guard.densities(of_guard)[0]
+
+    def posterior(self, densities):
+        """Components' weights given one more column, not normalised, and their sum.
+
+        Also the share of the row that is lost to the guard, which never falls again.
+        """
+        densities, of_guard = densities
+        guard = self.contamination * of_guard
+        weights = self.components.weights * (densities + guard)
+        total = sum_over_first(weights)
+        return weights, total, jnp.clip(guard / total, self.lost, 1.0)
+
+    def _latent(self, bells):
+        """Latent whose tail has digits enough, that tail, and whether it is the left one."""
+        tails = self.components.tails(*bells[0]), self.guard.tails(*bells[1])
+        below, above = (self.kept * mine + of_guard for mine, of_guard in zip(*tails, strict=True))
         left = below < above
         smaller = jnp.where(left, below, above)
-        far = smaller < self._tiny(x)
-        z = ndtri(jnp.where(far, 0.5, smaller))
-        z = jnp.where(left, z, -z)
-        densities = self.densities(bell)
-        density = sum_over_first(self.weights * densities)
-        log_slope = jnp.log(jnp.where(far, 1.0, density)) + z**2 / 2 + _HALF_LOG_2PI
+        z = ndtri(jnp.where(smaller < _tiny(smaller), 0.5, smaller))
+        return jnp.where(left, z, -z), smaller, left
+
+    def within_range(self, x, *, latents):
+        """Latent and log-slope, or log-density, and the posterior, of values in the range.
+
+        There the guard leaves no tail, and no density, without digits.
+        """
+        bells = self.bells(x)
+        densities = self.densities(bells)
+        posterior = self.posterior(densities)
+        log_density = jnp.log(self.kept * posterior[1] + self.lost * densities[1])
+        if not latents:
+            return (log_density,), posterior
+        z, _, _ = self._latent(bells)
+        return (z, log_density + z**2 / 2 + _HALF_LOG_2PI), posterior
+
+    def _density(self, densities):
+        densities, of_guard = densities
+        of_components = sum_over_first(self.components.weights * densities)
+        return self.kept * of_components + self.guard.weights[0] * of_guard
+
+    def log_density(self, x):
+        """Log-density of the values, wherever they are, and the densities."""
+        densities = self.densities(self.bells(x))
+        density = self._density(densities)
+        far = density < _tiny(x)
+        log_density = jnp.log(jnp.where(far, 1.0, density))
 
         def with_far():
-            far_z, far_slope = self._far_quantile(jnp.where(far, e, -1.0), left | ~far)
+            weights, means, scale = self._all
+            e = jnp.where(far, (x - means) / scale, 0.0)
+            seen = weights > 0
+            terms = jnp.log(jnp.where(seen, weights, 1.0) / scale) - e**2 / 2 - _HALF_LOG_2PI
+            total = jax.nn.logsumexp(jnp.where(seen, terms, -jnp.inf), axis=0)
+            return jnp.where(far, total, log_density)
+
+        return jax.lax.cond(jnp.any(far), with_far, lambda: log_density), densities
+
+    def quantile(self, x):
+        """Latent of the values, the logarithm of its derivative, and the densities."""
+        bells = self.bells(x)
+        z, smaller, left = self._latent(bells)
+        densities = self.densities(bells)
+        far = smaller < _tiny(x)
+        density = jnp.where(far, 1.0, self._density(densities))
+        log_slope = jnp.log(density) + z**2 / 2 + _HALF_LOG_2PI
+
+        def with_far():
+            weights, means, scale = self._all
+            e = jnp.where(far, (x - means) / scale, -1.0)
+            far_z, far_slope = _far_quantile(weights, e, scale, left | ~far)
             return jnp.where(far, far_z, z), jnp.where(far, far_slope, log_slope)
 
         z, log_slope = jax.lax.cond(jnp.any(far), with_far, lambda: (z, log_slope))
         return z, log_slope, densities
 
-    @staticmethod
-    def _tiny(x):
-        """Probabilities below have lost digits; one whose density has not vanished is above."""
-        return 1e-290 if x.dtype == jnp.float64 else 1e-30
 
-    def _far_quantile(self, e, left):
-        """The same where a tail's probability has no digits but in its logarithm."""
-        e = jnp.where(left, e, -e)
-        seen = self.weights > 0
-        log_weights = jnp.log(jnp.where(seen, self.weights, 1.0))
-        log_ndtr, hazards = _log_ndtr_and_hazard(e)
-        log_tails = jnp.where(seen, log_weights + log_ndtr, -jnp.inf)
-        # Not a logsumexp: shares of numbers so large keep their digits only relative to each other.
-        largest = jax.lax.stop_gradient(jnp.max(log_tails, axis=0))
-        relative = jnp.exp(log_tails - largest)
-        total = jnp.sum(relative, axis=0)
-        z = _far_ndtri(jnp.minimum(largest + jnp.log(total), -1.0))
-        share = relative / total
-        hazard = jnp.sum(jnp.where(seen, share * hazards / self.scale, 0.0), axis=0)
-        return jnp.where(left, z, -z), jnp.log(hazard / _log_ndtr_and_hazard(z)[1])
+def _tiny(x):
+    """Probabilities below have lost digits; one whose density has not vanished is above."""
+    return 1e-290 if x.dtype == jnp.float64 else 1e-30
 
-    def solve(self, z):
-        """Value whose latent is z; it lies between the components' own answers."""
-        answers = self.means + self.scale * z
 
-        def improve(state):
-            i, low, high, x, _ = state
-            latent, log_slope, _ = self.quantile(x)
-            low, high = jnp.where(latent < z, x, low), jnp.where(latent > z, x, high)
-            newton = x - (latent - z) * jnp.exp(jnp.minimum(-log_slope, 80.0))
-            slow = i % 3 == 2  # a bisection among them bounds the number of steps
-            safe = (newton >= low) & (newton <= high) & ~slow
-            new = jnp.where(safe, newton, low + (high - low) / 2)
-            new = jnp.where(latent == z, x, new)
-            return i + 1, low, high, new, jnp.all((new == x) & ~slow)
+def _far_quantile(weights, e, scale, left):
+    """Latent and log-slope where a tail's probability has no digits but in its logarithm."""
+    e = jnp.where(left, e, -e)
+    seen = weights > 0
+    log_weights = jnp.log(jnp.where(seen, weights, 1.0))
+    log_ndtr, hazards = _log_ndtr_and_hazard(e)
+    log_tails = jnp.where(seen, log_weights + log_ndtr, -jnp.inf)
+    # Not a logsumexp: shares of numbers so large keep their digits only relative to each other.
+    largest = jax.lax.stop_gradient(jnp.max(log_tails, axis=0))
+    relative = jnp.exp(log_tails - largest)
+    total = jnp.sum(relative, axis=0)
+    z = _far_ndtri(jnp.minimum(largest + jnp.log(total), -1.0))
+    share = relative / total
+    hazard = jnp.sum(jnp.where(seen, share * hazards / scale, 0.0), axis=0)
+    return jnp.where(left, z, -z), jnp.log(hazard / _log_ndtr_and_hazard(z)[1])
 
-        low, high = jnp.min(answers, axis=0), jnp.max(answers, axis=0)
-        start = jnp.clip(jnp.sum(self.weights * answers, axis=0), low, high)
-        state = (0, low, high, start, False)
-        done = jax.lax.while_loop(lambda s: (s[0] < _N_NEWTON) & ~s[4], improve, state)
-        return done[3]
+
+def _solve(conditional, z):
+    """Value whose latent is z; it lies between the components' own answers."""
+    weights, means, scale = conditional._all
+    answers = means + scale * z
+
+    def improve(state):
+        i, low, high, x, _ = state
+        latent, log_slope, _ = conditional.quantile(x)
+        low, high = jnp.where(latent < z, x, low), jnp.where(latent > z, x, high)
+        newton = x - (latent - z) * _reciprocal(log_slope)
+        slow = i % 3 == 2  # a bisection among them bounds the number of steps
+        safe = (newton >= low) & (newton <= high) & ~slow
+        new = jnp.where(safe, newton, low + (high - low) / 2)
+        new = jnp.where(latent == z, x, new)
+        return i + 1, low, high, new, jnp.all((new == x) & ~slow)
+
+    low, high = jnp.min(answers, axis=0), jnp.max(answers, axis=0)
+    start = jnp.clip(jnp.sum(weights * answers, axis=0), low, high)
+    state = (0, low, high, start, False)
+    done = jax.lax.while_loop(lambda s: (s[0] < _N_NEWTON) & ~s[4], improve, state)
+    return done[3]
+
+
+def _reciprocal(log_slope):
+    return jnp.exp(jnp.minimum(-log_slope, 80.0))
 
 
 @register
@@ -194,7 +288,8 @@ class FixedMixture(Bijection):
     Channel by channel, the conditional distribution function of the mixture and then the
     normal's quantile; see `skgauss.mixture.GaussianMixtureMap`, whose fields these are. Map and
     log-determinant cost O(k C^2) for k components, the inverse, a Newton iteration in a bracket,
-    some ten times as much. Invertible because the components' standard deviations are positive.
+    some ten times as much; the inverse can be differentiated once. Invertible because the
+    components' standard deviations are positive.
 
     Parameters
     ----------
@@ -251,79 +346,120 @@ class FixedMixture(Bijection):
         """The same map in NumPy."""
         return GaussianMixtureMap(**{name: getattr(self, name) for name in vars(self)})
 
+    @property
+    def _n_channels(self):
+        return common_channels(self, self.scales, self.low, self.high)
+
     def _columns(self, dtype):
-        """What each channel needs, the channels first: the guard's moments, the components'."""
-        low, high = jnp.asarray(self.low, dtype), jnp.asarray(self.high, dtype)
-        scales = jnp.concatenate([(high - low)[None] / 4, jnp.asarray(self.scales, dtype)])
+        """What each channel needs, the channels first: its bounds, the components' moments."""
         return (
-            jnp.arange(len(low)),
-            low,
-            high,
+            jnp.arange(len(self.low)),
+            jnp.asarray(self.low, dtype),
+            jnp.asarray(self.high, dtype),
             jnp.asarray(self.intercepts, dtype).T,
             jnp.swapaxes(jnp.asarray(self.coefficients, dtype), 0, 1),
-            scales.T,
+            jnp.asarray(self.scales, dtype).T,
         )
 
-    def _run(self, values, *, inverse):
-        """Latents, log-slopes and values of every channel, a chunk of the positions at a time."""
+    def _run(self, values, visit, within=None):
+        """What a visit gives of every channel, a chunk of the positions at a time.
+
+        Where all of a chunk is in the range, and `within` is given, that visit takes its place.
+        """
         n_channels, n = values.shape
-        run = functools.partial(self._run_chunk, inverse=inverse)
-        if n <= _CHUNK:
+        size = max(16, _BLOCK // len(self.weights))
+
+        def run(chunk):
+            if within is None or not self.guard > 0:
+                return self._through_channels(chunk, visit)
+            low, high = (jnp.asarray(end)[:, None] for end in (self.low, self.high))
+            branches = (functools.partial(self._through_channels, visit=v) for v in (within, visit))
+            return jax.lax.cond(jnp.all((low <= chunk) & (chunk <= high)), *branches, chunk)
+
+        if n <= size:
             return run(values)
-        n_chunks = -(-n // _CHUNK)
-        padded = jnp.pad(values, ((0, 0), (0, n_chunks * _CHUNK - n)))
-        chunks = jnp.moveaxis(padded.reshape(n_channels, n_chunks, _CHUNK), 1, 0)
+        n_chunks = -(-n // size)
+        padded = jnp.pad(values, ((0, 0), (0, n_chunks * size - n)), mode="edge")
+        chunks = jnp.moveaxis(padded.reshape(n_channels, n_chunks, size), 1, 0)
         done = jax.lax.map(run, chunks)
         return [jnp.moveaxis(part, 0, 1).reshape(n_channels, -1)[:, :n] for part in done]
 
-    def _run_chunk(self, values, *, inverse):
-        """Go through the channels: latents, log-slopes and values of each, in order."""
-        n = values.shape[1]
-        weights = jnp.asarray(self.weights, values.dtype)
-        weights = jnp.append(jnp.asarray(self.guard, values.dtype), weights / jnp.sum(weights))
-        weights = jnp.repeat(weights[:, None] / (1 + self.guard), n, axis=1)
+    def _through_channels(self, values, visit):
+        """Visit the channels in order, each given the values of those before."""
+        n, dtype = values.shape[1], values.dtype
+        weights = jnp.asarray(self.weights, dtype)
+        weights = jnp.repeat((weights / jnp.sum(weights))[:, None], n, axis=1)
 
         def step(state, column):
-            known, weights, lost = state
+            known, weights, total, lost = state
             value, (j, low, high, intercept, coefficients, scale) = column
-            means = intercept[:, None] + coefficients @ known
-            means = jnp.concatenate([jnp.broadcast_to((low + high) / 2, (1, n)), means])
-            current = (weights * (1 - lost)).at[0].add(lost)
-            conditional = _Conditional(current, jnp.clip(means, low, high), scale[:, None])
-            x = self._value(conditional, value) if inverse else value
-            z, log_slope, densities = conditional.quantile(x)
-            seen = jnp.clip(x, low, high)
-            densities = jax.lax.cond(
-                jnp.any(seen != x),
-                lambda: conditional.densities(conditional.bell(seen)[1]),
-                lambda: densities,
-            )
-            state = known.at[j].set(seen), *self._posterior(weights, lost, densities)
-            return state, (z, log_slope, x)
+            means = jnp.clip(intercept[:, None] + coefficients @ known, low, high)
+            components = _Normals(weights * (1 / total), means, scale[:, None])
+            kept, middle = (1 - lost) / (1 + self.guard), jnp.full((1, n), (low + high) / 2)
+            share = kept * self.guard + lost
+            guard = _Normals(share[None], middle, jnp.reshape((high - low) / 4, (1, 1)))
+            conditional = _Conditional(components, guard, kept, lost, self.guard)
+            seen, posterior, out = visit(conditional, value, low, high)
+            return (known.at[j].set(seen), *posterior), out
 
-        start = (jnp.zeros_like(values), weights, jnp.zeros(n, values.dtype))
-        return jax.lax.scan(step, start, (values, self._columns(values.dtype)))[1]
+        ones = jnp.ones(n, dtype)
+        start = (jnp.zeros_like(values), weights, ones, 0 * ones)
+        return jax.lax.scan(step, start, (values, self._columns(dtype)))[1]
 
     @staticmethod
-    def _value(conditional, z):
-        x = jax.lax.stop_gradient(conditional.solve(z))
-        latent, log_slope, _ = conditional.quantile(x)
-        slope = jax.lax.stop_gradient(jnp.exp(jnp.minimum(-log_slope, 80.0)))
-        return x - (latent - z) * slope  # one more step, which carries the implicit gradient
+    def _given(conditional, x, densities, low, high):
+        """Value as later channels see it, and the posterior that it leaves them."""
+        seen = jnp.clip(x, low, high)
+        densities = jax.lax.cond(
+            jnp.any(seen != x),
+            lambda: conditional.densities(conditional.bells(seen)),
+            lambda: densities,
+        )
+        return seen, conditional.posterior(densities)
 
-    def _posterior(self, weights, lost, densities):
-        """Weights given one more channel, and the share of the row that is lost to the guard."""
-        guard = self.guard * densities[0]
-        posterior = (weights * (densities + guard)).at[0].set(0.0)
-        total = sum_over_first(posterior)
-        share = guard / ((1 + self.guard) * total)
-        posterior = (posterior / (total * (1 + self.guard))).at[0].set(weights[0])
-        return posterior, jnp.clip(share, lost, 1.0)
+    @classmethod
+    def _map(cls, conditional, x, *ends):
+        z, log_slope, densities = conditional.quantile(x)
+        return *cls._given(conditional, x, densities, *ends), (z, log_slope)
+
+    @staticmethod
+    def _map_within(conditional, x, *_):
+        out, posterior = conditional.within_range(x, latents=True)
+        return x, posterior, out
+
+    @classmethod
+    def _weigh(cls, conditional, x, *ends):
+        log_density, densities = conditional.log_density(x)
+        return *cls._given(conditional, x, densities, *ends), (log_density,)
+
+    @staticmethod
+    def _weigh_within(conditional, x, *_):
+        out, posterior = conditional.within_range(x, latents=False)
+        return x, posterior, out
+
+    @classmethod
+    def _unmap(cls, conditional, z, *ends):
+        x = jax.lax.stop_gradient(_solve(conditional, z))
+        latent, log_slope, _ = conditional.quantile(x)
+        slope = jax.lax.stop_gradient(_reciprocal(log_slope))
+        x = x - (latent - z) * slope  # one more step, which carries the implicit gradient
+        _, log_slope, densities = conditional.quantile(x)
+        return *cls._given(conditional, x, densities, *ends), (x, log_slope)
 
     def _forward(self, x):
-        z, log_slope, _ = self._run(x.reshape(len(x), -1), inverse=False)
+        z, log_slope = self._run(_flat(x), self._map, self._map_within)
         return z.reshape(x.shape), jnp.sum(log_slope, axis=0).reshape(x.shape[1:])
 
     def _inverse(self, z):
-        _, log_slope, x = self._run(z.reshape(len(z), -1), inverse=True)
+        x, log_slope = self._run(_flat(z), self._unmap)
         return x.reshape(z.shape), -jnp.sum(log_slope, axis=0).reshape(z.shape[1:])
+
+    def _log_density(self, x):
+        (log_density,) = self._run(_flat(x), self._weigh, self._weigh_within)
+        return jnp.sum(log_density, axis=0).reshape(x.shape[1:])
+
+
+def _flat(x):
+    """Positions of an event in one axis, in single or double precision."""
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x.reshape(len(x), -1)

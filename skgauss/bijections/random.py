@@ -21,6 +21,11 @@ def generator(key) -> np.random.Generator:
     -------
     rng : numpy.random.Generator
 
+    Raises
+    ------
+    TypeError
+        If `key` is neither.
+
     Examples
     --------
     >>> import jax
@@ -30,8 +35,15 @@ def generator(key) -> np.random.Generator:
     """
     if isinstance(key, np.random.Generator):
         return key
-    if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
+    if isinstance(key, jax.core.Tracer):
+        raise TypeError("Random starts are drawn on the host: draw them outside of jax.jit.")
+    if jax.dtypes.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key):
         key = jax.random.key_data(key)
+    if getattr(key, "dtype", None) != np.uint32:  # that of the keys of jax.random.PRNGKey
+        raise TypeError(
+            "key must be a JAX random key, such as jax.random.key(0), or a "
+            f"numpy.random.Generator, got {key!r}."
+        )
     return np.random.default_rng(np.asarray(key).ravel())
 
 

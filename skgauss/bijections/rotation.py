@@ -6,7 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from skgauss.bijections.base import Array, Bijection, fixed, no_log_det, on_device, register
+from skgauss.bijections._batch import positions_and_weight
+from skgauss.bijections.base import (
+    Array,
+    Bijection,
+    common_channels,
+    fixed,
+    no_log_det,
+    on_device,
+    register,
+)
 from skgauss.bijections.random import generator, random_rotation
 
 __all__ = ["CayleyRotation", "FixedRotation", "HouseholderRotation", "Permutation"]
@@ -70,7 +79,7 @@ class FixedRotation(_Orthogonal):
 
         Parameters
         ----------
-        key : JAX random key
+        key : JAX random key or numpy.random.Generator
         n_channels : int
 
         Returns
@@ -87,20 +96,28 @@ class FixedRotation(_Orthogonal):
         ----------
         batch : array of shape (n, C) or (n, C, H, W)
         sample_weight : array of shape (n,), default=None
+            Not negative, some of them positive.
 
         Returns
         -------
         layer : FixedRotation
+
+        Raises
+        ------
+        ValueError
+            If the batch is empty, or `sample_weight` is not as above.
         """
-        batch = jnp.asarray(batch)
-        weight = jnp.ones(len(batch), batch.dtype) if sample_weight is None else sample_weight
-        positions = jnp.moveaxis(batch, 0, -1)
+        positions, weight = positions_and_weight(jnp.asarray(batch), sample_weight)
         return cls._from_positions(positions, jnp.broadcast_to(weight, positions.shape[1:]))
 
     @classmethod
     def _from_positions(cls, x: Array, weight: Array) -> FixedRotation:
         """Principal axes of `x` of shape (C, *positions) under weights of the positions."""
         return cls(_principal_axes(x, weight)[1])
+
+    @property
+    def _n_channels(self):
+        return common_channels(self, self.rotation)
 
     def _turned_to(self, x: Array, weight: Array) -> FixedRotation:
         """To the principal axes, or this rotation where `x` is white and has none."""
@@ -153,7 +170,7 @@ class HouseholderRotation(Bijection):
 
         Parameters
         ----------
-        key : JAX random key
+        key : JAX random key or numpy.random.Generator
         n_channels : int
         n_reflections : int, default=None
             ``None`` means as many as channels: enough for any orthogonal matrix of their
@@ -166,14 +183,24 @@ class HouseholderRotation(Bijection):
         shape = (n_channels if n_reflections is None else n_reflections, n_channels)
         return cls(on_device(generator(key).standard_normal(shape)))
 
+    @property
+    def _n_channels(self):
+        return common_channels(self, self.vectors)
+
+    def _units(self):
+        """Normals of length 1; their squares neither underflow nor overflow on the way."""
+        vectors = jnp.asarray(self.vectors)
+        largest = jnp.max(jnp.abs(vectors), axis=-1, keepdims=True)
+        scaled = vectors / jax.lax.stop_gradient(largest)  # whatever it is: they have no length
+        return scaled / jnp.linalg.norm(scaled, axis=-1, keepdims=True)
+
     def _reflect(self, x, *, reverse):
-        def reflect(x, vector):
-            unit = vector / jnp.linalg.norm(vector)
+        def reflect(x, unit):
             along = jnp.tensordot(unit, x, 1)
             return x - 2 * jnp.tensordot(unit, along, 0), None
 
         x = x.astype(jnp.result_type(x, self.vectors))
-        return jax.lax.scan(reflect, x, jnp.asarray(self.vectors), reverse=reverse)[0]
+        return jax.lax.scan(reflect, x, self._units(), reverse=reverse)[0]
 
     def _forward(self, x):
         return self._reflect(x, reverse=False), no_log_det(x)
@@ -218,7 +245,7 @@ class CayleyRotation(_Orthogonal):
 
         Parameters
         ----------
-        key : JAX random key
+        key : JAX random key or numpy.random.Generator
         n_channels : int
 
         Returns
@@ -227,6 +254,10 @@ class CayleyRotation(_Orthogonal):
         """
         normal = generator(key).standard_normal((n_channels, n_channels))
         return cls(on_device(np.triu(normal, 1) / np.sqrt(n_channels)))
+
+    @property
+    def _n_channels(self):
+        return common_channels(self, self.skew)
 
     @property
     def matrix(self) -> Array:
@@ -268,7 +299,7 @@ class Permutation(Bijection):
 
         Parameters
         ----------
-        key : JAX random key
+        key : JAX random key or numpy.random.Generator
         n_channels : int
 
         Returns
@@ -276,6 +307,10 @@ class Permutation(Bijection):
         layer : Permutation
         """
         return cls(on_device(generator(key).permutation(n_channels)))
+
+    @property
+    def _n_channels(self):
+        return common_channels(self, self.permutation)
 
     def _forward(self, x):
         return x[self.permutation], no_log_det(x)

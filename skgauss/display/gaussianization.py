@@ -9,23 +9,20 @@ import numpy as np
 from scipy import stats
 from sklearn.utils.validation import check_is_fitted
 
+from skgauss.diagnosis import pairwise_dependence
 from skgauss.display._axes import BLUE, axes_grid, column_names, merged, random_rows
 
 __all__ = ["GaussianizationDisplay"]
 
 
 def _most_dependent(values: np.ndarray) -> tuple[int, ...]:
-    """Pair of columns with the largest absolute rank correlation; a single column alone."""
+    """Pair of columns that depend on each other most; a single column alone."""
     n_columns = values.shape[1]
     if n_columns == 1:
         return (0,)
-    ranks = stats.rankdata(values, axis=0)
-    centred = ranks - ranks.mean(axis=0)
-    norm = np.sqrt(np.sum(centred**2, axis=0))
-    scaled = centred / np.where(norm > 0, norm, 1)  # a constant column correlates with none
-    correlation = np.abs(scaled.T @ scaled)
+    dependence = pairwise_dependence(values)
     pairs = np.triu_indices(n_columns, 1)
-    best = int(np.argmax(correlation[pairs]))
+    best = int(np.argmax(dependence[pairs]))
     return int(pairs[0][best]), int(pairs[1][best])
 
 
@@ -47,9 +44,10 @@ def _pair(chosen: Sequence | None, values: np.ndarray, names: list[str], what: s
 class GaussianizationDisplay:
     """A table before and after Gaussianization.
 
-    Above the columns, below the latents: a scatter of two of them, how each of the two is
-    distributed, and the quantiles of all against those of a normal. Dashed lines are normal: for
-    a column, of its own mean and standard deviation; for a latent, N(0, 1).
+    Above the columns, below the latents: a scatter of two of them, with their dependence from 0 to
+    1, how each of the two is distributed, and the quantiles of all against those of a normal.
+    Dashed lines are normal: for a column, of its own mean and standard deviation; for a latent,
+    N(0, 1).
 
     It is recommended to use `from_estimator` to create a display.
 
@@ -86,7 +84,7 @@ class GaussianizationDisplay:
     >>> marginal = SplineMarginal().fit(X)
     >>> display = GaussianizationDisplay.from_estimator(marginal, X)
     >>> display.axes_[0, 0].get_xlabel(), display.axes_[0, 0].get_ylabel()
-    ('petal length (cm)', 'petal width (cm)')
+    ('sepal length (cm)', 'petal length (cm)')
     >>> plt.show()
     """
 
@@ -126,7 +124,7 @@ class GaussianizationDisplay:
             Rows that the estimator was not fitted on tell more.
         features, latents : pair of int or str, default=None
             Which columns and latents to draw by themselves. None takes the two that depend on
-            each other most (largest absolute rank correlation), of columns and of latents.
+            each other most (`skgauss.diagnosis.pairwise_dependence`), of columns and of latents.
         subsample : int or None, default=2_000
             Rows drawn at random, for everything shown, if `X` has more.
         random_state : int, RandomState instance or None, default=None
@@ -228,9 +226,9 @@ class GaussianizationDisplay:
     def _scatter(self, axis, values, labels, kwargs):
         kwargs = merged({"s": 9, "alpha": 0.6, "linewidths": 0, "color": BLUE}, kwargs)
         self.scatters_.append(axis.scatter(*values.T, **kwargs))
-        correlation = stats.spearmanr(*values.T).statistic if np.ptp(values, axis=0).all() else 0.0
         axis.set(xlabel=labels[0], ylabel=labels[1])
-        axis.set_title(f"rank correlation {correlation:+.2f}", fontsize="medium")
+        dependence = pairwise_dependence(values)[0, 1]
+        axis.set_title(f"dependence {dependence:.2f}", fontsize="medium")
 
     def _histogram(self, axis, values, label, mean, std, kwargs, reference):
         kwargs = merged(

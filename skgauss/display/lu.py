@@ -75,7 +75,22 @@ class LUDisplay:
         Returns
         -------
         display : LUDisplay
+
+        Raises
+        ------
+        TypeError
+            If it is another layer.
+        ValueError
+            If it holds the convolutions of several steps.
         """
+        from skgauss.bijections import Invertible1x1Conv
+
+        if not isinstance(layer, Invertible1x1Conv):
+            raise TypeError(
+                f"LUDisplay.from_layer draws an Invertible1x1Conv, got {type(layer).__name__}. "
+                "That of a step of a fitted flow is drawn by "
+                "LUDisplay.from_estimator(estimator, step=0)."
+            )
         if np.ndim(layer.lower) != 2:
             raise ValueError(
                 f"The layer holds {len(layer.lower)} convolutions, one per step: draw one of them "
@@ -102,6 +117,7 @@ class LUDisplay:
         ----------
         estimator : fitted GlowGaussianizer with ``mixer="lu"``
         step : int, default=0
+            A negative one counts from the last.
         ax : matplotlib Axes or array of them, default=None
             See `plot`.
         **kwargs
@@ -114,19 +130,30 @@ class LUDisplay:
         Raises
         ------
         TypeError
-            If the steps mix the columns in another way.
+            If there are no steps, or they mix the columns in another way.
+        ValueError
+            If there is no such step.
         """
         from sklearn.utils.validation import check_is_fitted
 
         from skgauss.bijections import GlowStack, Invertible1x1Conv
 
         check_is_fitted(estimator)
-        stack = next(b for b in estimator.flow_.bijections if isinstance(b, GlowStack))
+        layers = getattr(getattr(estimator, "flow_", None), "bijections", ())
+        stack = next((layer for layer in layers if isinstance(layer, GlowStack)), None)
+        if stack is None:
+            raise TypeError(
+                "LUDisplay draws a step of a fitted GlowGaussianizer with mixer='lu'; this "
+                f"{type(estimator).__name__} has no steps."
+            )
         mixer = stack.steps.mixer
         if not isinstance(mixer, Invertible1x1Conv):
             raise TypeError(
                 f"LUDisplay draws a flow with mixer='lu'; its steps hold a {type(mixer).__name__}."
             )
+        n_steps = len(mixer.lower)
+        if not isinstance(step, int | np.integer) or not -n_steps <= step < n_steps:
+            raise ValueError(f"step={step!r}: this flow has the steps 0 to {n_steps - 1}.")
         layer = Invertible1x1Conv(
             *(
                 np.asarray(array)[step]

@@ -136,6 +136,11 @@ class CrossFit:
         self.seed, self.n_jobs = seed, n_jobs
         self.fold = np.arange(len(weight)) * n_folds // len(weight)
 
+    def deal(self, rows: np.ndarray) -> None:
+        """Deal these rows to the folds in turn, then all others: another table may do the same."""
+        others = np.setdiff1d(np.arange(len(self.fold)), rows)
+        self.fold[np.concatenate([rows, others])] = np.arange(len(self.fold)) % self.n_folds
+
     def fit(self, X: np.ndarray, k: int, estimator: Any = None) -> Any:
         """Fit the estimator, or another one, to the rows that are not in fold `k`."""
         train = self.fold != k

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skgauss._validation import validate_table
+from skgauss.content import row_keys
 from skgauss.information._crossfit import (
     Estimate,
     Options,
@@ -250,6 +251,14 @@ def negentropy(
     return as_asked(*mean_and_error(gain, weight), return_std)
 
 
+def _shared_rows(X, Y, step):
+    """Where rows stand that both tables have, told by the columns without noise; each once."""
+    if step.all():  # equal rows are no sign then that they were the same
+        return np.arange(0), np.arange(0)
+    keys_X, keys_Y = row_keys(X[:, step == 0]), row_keys(Y[:, step == 0])
+    return np.intersect1d(keys_X, keys_Y, return_indices=True)[1:]
+
+
 def kl_divergence(
     X: Any,
     Y: Any,
@@ -307,14 +316,17 @@ def kl_divergence(
     that makes Y normal, whichever is likelier for rows held out. The fit to Y has never seen
     X: its log-density there is too low by about p / (2n), and half of what it is lower by on its
     own held-out rows than on those it has seen is taken off. That is right to first order
-    where the distributions are near each other.
+    where the distributions are near each other. Rows that both tables have are held out of the
+    fits to both together, so that a table does not diverge from itself: told by the columns whose
+    values do not repeat, since of discrete columns alone different rows are equal, too.
 
     Columns whose values repeat get uniform noise of one step, the same in both tables. That changes
     nothing where these values lie on a grid; a value that many rows share among others that do
     not repeat stays a spike, and the value means little.
 
     Where X has rows that Y has nothing like, the value rests on how the estimator continues a
-    density beyond its data, and no standard error tells of it.
+    density beyond its data, and no standard error tells of it: of two normals ten standard
+    deviations apart in each of two columns it was 46 to 88, where the truth is 100.
 
     References
     ----------
@@ -357,6 +369,10 @@ def kl_divergence(
     n_folds = min(options.cv, len(X), len(Y))
     folds_X = options.cross_fit(weight, "X", n_folds)
     folds_Y = options.cross_fit(weight_Y, "Y", n_folds)
+    in_X, in_Y = _shared_rows(X, Y, step)
+    if len(in_X):
+        folds_X.deal(in_X)
+        folds_Y.deal(in_Y)
 
     def of_q(q, log_q):
         return positive(q, q.score_samples(Y)), np.average(log_q, weights=weight)
@@ -375,6 +391,7 @@ def kl_divergence(
     (gain,), of_folds = folds_X.run(ways)
     value, error = mean_and_error(gain, weight)
     seen, unseen = folds_Y.seen_and_unseen(np.array([log_q for log_q, _ in of_folds]))
-    optimism = np.average(seen - unseen, weights=weight_Y) / 2
+    new = 1 - weight[in_X].sum() / weight.sum()  # shared rows are judged by halves as in X
+    optimism = new * np.average(seen - unseen, weights=weight_Y) / 2
     spread = np.var([mean for _, mean in of_folds]) * (n_folds - 1)
     return as_asked(value - optimism, math.hypot(error, math.sqrt(spread)), return_std)

@@ -51,6 +51,35 @@ def test_constant_channel_is_only_shifted(value):
     assert float(z[0]) == pytest.approx(0, abs=1e-6 * abs(value))
 
 
+@pytest.mark.parametrize(
+    ("value", "n_rows", "dtype"),
+    [
+        (1e6 + 0.3, 2000, np.float32),
+        (5000.7, 100, np.float32),
+        (1e20, 3001, np.float32),
+        (1e12 + 0.3, 2000, np.float64),
+    ],
+)
+def test_rounding_of_a_constant_channel_is_not_its_spread(value, n_rows, dtype):
+    with jax.enable_x64(dtype == np.float64):
+        layer = ActNorm.from_data(np.full((n_rows, 1), value, dtype))
+        assert float(layer.scale[0]) == pytest.approx(1, rel=1e-6)
+        assert float(layer.loc[0]) == dtype(value)
+
+
+@pytest.mark.parametrize(("std", "scale"), [(9e-6, 1.0), (1.1e-5, 2e-5), (3e-5, 3e-5)])
+def test_scale_of_a_small_spread_is_as_documented(std, scale):
+    layer = ActNorm.from_data(std * np.tile([[1.0], [-1.0]], (50, 1)))
+    assert float(layer.scale[0]) == pytest.approx(scale, rel=1e-4)
+
+
+def test_squares_of_a_half_precision_batch_do_not_overflow():
+    batch = np.float16(100 * RNG.normal(size=(2000, 1)))
+    np.testing.assert_allclose(
+        ActNorm.from_data(batch).scale, np.std(batch, dtype=float), rtol=1e-5
+    )
+
+
 def test_scale_as_small_as_the_floor_is_positive_and_finite():
     layer = ActNorm.from_data(1.5e-5 * RNG.normal(size=(100, 1)))
     assert np.isfinite(layer.log_scale).all()

@@ -88,6 +88,27 @@ def test_from_weight_keeps_the_matrix(seed):
     np.testing.assert_allclose(Invertible1x1Conv.from_weight(weight).weight, weight, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ones((2, 3)), r"square matrix, got shape \(2, 3\)"),
+        (np.ones(4), r"square matrix, got shape \(4,\)"),
+        (np.ones((2, 2)), "singular"),
+        (np.arange(9).reshape(3, 3), "singular"),  # by rounding alone its U has no zero
+        (np.arange(9, dtype=np.float32).reshape(3, 3), "singular"),
+        (np.diag([1.0, np.nan]), "finite"),
+    ],
+)
+def test_a_matrix_without_inverse_is_refused(weight, message):
+    with pytest.raises(ValueError, match=message):
+        Invertible1x1Conv.from_weight(weight)
+
+
+def test_units_of_the_channels_do_not_make_a_matrix_singular():
+    weight = np.diag([1e-30, 1.0, 1e30])
+    np.testing.assert_allclose(Invertible1x1Conv.from_weight(weight).weight, weight)
+
+
 def test_unknown_start_is_refused():
     with pytest.raises(ValueError, match="'rotation', 'permutation' or 'identity', got 'pca'"):
         Invertible1x1Conv.init(jax.random.key(0), 3, start="pca")

@@ -185,3 +185,46 @@ def test_mixture_tails_are_those_of_the_widest_component():
     for x in (-1e6, 1e6):
         _, log_det = layer.transform_and_log_det(np.array([x]))
         assert float(log_det) == pytest.approx(-float(log_scales.max()), abs=1e-6)
+
+
+def test_derivatives_of_the_mixture_inverse_are_right_at_every_order():
+    layer, step = mixture(1), 1e-4
+
+    def inverse(bias, z):
+        network = dataclasses.replace(layer.conditioner, biases=(bias,))
+        return dataclasses.replace(layer, conditioner=network).inverse(z[None])[0]
+
+    bias, z = layer.conditioner.biases[0], jnp.array(0.7)
+    along, derivative = jnp.zeros_like(bias).at[7].set(1.0), inverse
+    for differentiate in (jax.grad, jax.jacfwd, jax.grad):
+        lower, derivative = derivative, differentiate(derivative, argnums=1)
+        slope = quick_jit(lower)
+        expected = (slope(bias, z + step) - slope(bias, z - step)) / (2 * step)
+        assert float(quick_jit(derivative)(bias, z)) == pytest.approx(float(expected), rel=1e-6)
+    mixed = quick_jit(jax.grad(jax.grad(inverse, argnums=1)))(bias, z) @ along
+    slope = quick_jit(jax.grad(inverse, argnums=1))
+    expected = (slope(bias + step * along, z) - slope(bias - step * along, z)) / (2 * step)
+    assert float(mixed) == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-14)])
+def test_mixture_slope_keeps_its_digits_far_out(dtype, tolerance):
+    x = np.concatenate([sign * np.logspace(-1, 8, 28) for sign in (-1, 1)])
+    with jax.enable_x64(dtype == np.float64):
+        layer = mixture(0).astype(dtype)
+        slopes = jax.vmap(jax.grad(lambda x: layer.transform(x[None])[0]))(x.astype(dtype))
+        _, log_slopes = layer._forward(jnp.asarray(x[None], dtype))
+    np.testing.assert_allclose(log_slopes, np.log(slopes), rtol=0, atol=tolerance)
+
+
+def test_mixture_slope_between_remote_components_does_not_vanish():
+    """At 0, where the densities of both are below what single precision holds."""
+    layer = MixtureCDFCoupling.init(jax.random.key(0), 1, n_components=2)
+    bias = np.array([0.3, 0.0, -30.0, 25.0, -2.0, -2.0])
+    network = dataclasses.replace(layer.conditioner, biases=(bias,))
+    layer = dataclasses.replace(layer, conditioner=network)
+    _, expected = layer.transform_and_log_det(np.zeros(1))
+    with jax.enable_x64(False):
+        _, log_det = layer.astype(np.float32).transform_and_log_det(np.zeros(1))
+    assert float(expected) < -90
+    assert float(log_det) == pytest.approx(float(expected), rel=1e-6)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from skgauss.bijections import Chain, FixedRotation, GlowStack, GlowStep, combine, partition
+from skgauss.bijections import (
+    Chain,
+    ElementwiseAffine,
+    FixedRotation,
+    GlowStack,
+    GlowStep,
+    combine,
+    partition,
+)
 from skgauss.bijections.glow import COUPLINGS, MIXERS
 from tests.registry import build, quick_jit
 
@@ -77,6 +87,22 @@ def test_a_stack_tells_what_it_is_made_of(n_channels):
     if n_channels == 1:  # there is no network
         del asked["hidden_layer_sizes"]
     assert stack.configuration == asked
+
+
+def test_a_stack_names_the_classes_of_layers_that_it_does_not_know():
+    stack = GlowStack.init(jax.random.key(0), 3, n_steps=2, **SMALL)
+    custom = ElementwiseAffine(np.zeros((2, 3)), np.zeros((2, 3)))
+    steps = dataclasses.replace(stack.steps, mixer=custom, coupling=custom)
+    stack = dataclasses.replace(stack, steps=steps)
+    names = {"mixer": "ElementwiseAffine", "coupling": "ElementwiseAffine"}
+    assert stack.configuration == {"n_steps": 2, **names}
+    assert stack.transform(np.zeros(3)).shape == (3,)
+
+
+@pytest.mark.parametrize("n_steps", [0, -1])
+def test_a_stack_without_steps_is_refused(n_steps):
+    with pytest.raises(ValueError, match=f"n_steps must be at least 1, got {n_steps}"):
+        GlowStack.init(jax.random.key(0), 3, n_steps=n_steps)
 
 
 def test_weight_zero_is_absence_at_the_start():

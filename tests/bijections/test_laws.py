@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pickle
+import re
 from typing import NamedTuple
 
 import jax
@@ -15,7 +16,18 @@ import pytest
 import skops.io
 
 import skgauss.bijections
-from skgauss.bijections import Bijection, combine, partition
+from skgauss.bijections import (
+    ActNorm,
+    Bijection,
+    Chain,
+    FixedRotation,
+    GlowStack,
+    GlowStep,
+    Permutation,
+    combine,
+    partition,
+)
+from skgauss.bijections.base import fixed, register
 from tests.registry import BIJECTIONS, BOUND, CASES, build, quick_jit
 
 FAR = 1e6
@@ -276,6 +288,161 @@ def test_copies_are_the_same_layer(case):
         for mine, its in zip(held, partition(copy)[1], strict=True):
             np.testing.assert_array_equal(mine, its)
     assert all(value is None for value in partition(params)[1])
+
+
+METHODS = ["transform", "transform_and_log_det", "inverse", "inverse_and_log_det"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@every_case
+def test_an_event_of_other_channels_is_refused(case, method):
+    layer, (_, n) = layer_of(case), case
+    method = getattr(layer, method)
+    for shape in [(), (n - 1,), (n + 1,), (2 * n,), (n + 1, n, n)]:
+        accepted = f"with C = {n} takes an event of shape ({n},) or ({n}, H, W)"
+        expected = re.escape(f"{type(layer).__name__} {accepted}, got shape {shape}.")
+        for call in (method, jax.jit(method), lambda x: jax.vmap(method)(x[None])):
+            with pytest.raises(ValueError, match=expected):
+                call(np.ones(shape))
+
+
+def test_parts_of_other_channels_are_refused():
+    acting, keeping = ActNorm.init(2), Permutation(np.arange(3))
+    coupling = layer_of(("AffineCoupling", 3))
+    for layer in (Chain((acting, keeping)), GlowStep(acting, keeping, coupling)):
+        with pytest.raises(ValueError, match=rf"parts of {type(layer).__name__}.*\[2, 3"):
+            layer.transform(np.ones(2))
+    with pytest.raises(ValueError, match=r"parts of ActNorm .*\[3, 1\]"):
+        ActNorm(np.zeros(3), np.zeros(1)).transform(np.ones(3))
+
+
+def test_a_layer_that_tells_no_number_of_channels_takes_any():
+    class Doubling(Bijection):
+        def _forward(self, x):
+            return 2 * x, jnp.zeros(x.shape[1:])
+
+    for n in (1, 5):
+        assert Chain((Doubling(),)).transform(np.ones(n)).tolist() == [2] * n
+
+
+@every_layer
+def test_a_feature_map_without_positions_is_mapped_to_itself(case):
+    empty = jax.ShapeDtypeStruct((3, 0, 4), np.float64)
+    with jax.enable_x64(True):
+        for method in ("transform_and_log_det", "inverse_and_log_det"):
+            event, log_det = jax.eval_shape(getattr(layer_of(case), method), empty)
+            assert (event.shape, log_det.shape) == ((3, 0, 4), ())
+
+
+class Pair(NamedTuple):
+    first: Bijection
+    second: Bijection
+
+
+@register
+class Swapping(Bijection):
+    """A layer that minds what it is made of."""
+
+    permutation: np.ndarray = fixed()
+
+    def __post_init__(self):
+        if self.permutation is None:
+            raise TypeError("a permutation is needed")
+
+
+@register
+class Holding(Bijection):
+    inner: object
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        lambda *layers: list(layers),
+        lambda *layers: dict(zip("ab", layers, strict=True)),
+        lambda *layers: Pair(*layers),
+        lambda *layers: Holding([{"deep": layers}]),
+    ],
+    ids=["list", "dict", "namedtuple", "nested"],
+)
+def test_containers_of_layers_are_parts_of_a_layer(container):
+    order, matrix = np.array([1, 0]), np.eye(2)
+    layer = Holding(container(Swapping(order), FixedRotation(matrix)))
+    params, held = partition(layer)
+    assert [value.tolist() for value in held] == [order.tolist(), matrix.tolist()]
+    assert jax.tree.structure(combine(params, held)) == jax.tree.structure(layer)
+    assert [value.dtype for value in partition(layer.astype(np.float32))[1]] == [int, np.float32]
+
+
+def test_a_chain_of_a_list_is_that_of_a_tuple():
+    layers = [Permutation(np.array([1, 0])), ActNorm.identity(2)]
+    chains = [Chain(layers), Chain(tuple(layers)), combine(*partition(Chain(layers)))]
+    assert len({tuple(chain.transform(np.arange(2.0)).tolist()) for chain in chains}) == 1
+
+
+FROM_DATA = {
+    "ActNorm": ActNorm.from_data,
+    "FixedRotation": FixedRotation.from_data,
+    "GlowStack": lambda *rows: GlowStack.from_data(
+        np.random.default_rng(0), *rows, n_steps=2, coupling="affine"
+    ),
+}
+from_data = pytest.mark.parametrize("start", FROM_DATA.values(), ids=list(FROM_DATA))
+
+
+@from_data
+def test_a_start_takes_a_list_of_weights(start):
+    rows, weight = ordinary_rows(3), [1.0, 0.0, 2.0, 1.0, 1.0, 3.0]
+    for mine, its in zip(
+        jax.tree.leaves(start(rows, weight)),
+        jax.tree.leaves(start(rows, np.array(weight))),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine, its)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "weight", "message"),
+    [
+        (0, None, r"batch must have rows, .* got shape \(0, 3\)"),
+        (6, np.zeros(6), "positive sum, got .* a sum of 0"),
+        (6, np.array([-1.0, 1, 1, 1, 1, 1]), "not negative, .* got a minimum of -1"),
+        (6, np.array([np.nan, 1, 1, 1, 1, 1]), "finite"),
+        (6, np.array([np.inf, 1, 1, 1, 1, 1]), "finite"),
+        (6, np.ones(5), r"must have shape \(6,\), one weight a row, got \(5,\)"),
+        (6, np.ones((6, 1)), r"must have shape \(6,\), one weight a row, got \(6, 1\)"),
+    ],
+)
+@from_data
+def test_a_start_refuses_no_rows_and_what_are_no_weights(start, n_rows, weight, message):
+    with pytest.raises(ValueError, match=message):
+        start(ordinary_rows(3)[:n_rows], weight)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.float16, np.float32])
+@pytest.mark.parametrize("x64", [False, True])
+@from_data
+def test_a_start_promotes_its_batch(start, dtype, x64):
+    rows = np.round(100 + 20 * np.random.default_rng(0).standard_normal((300, 3)))
+    with jax.enable_x64(x64):
+        of_dtype, of_floats = (
+            jax.tree.leaves(partition(start(batch))) for batch in (rows.astype(dtype), rows)
+        )
+    for mine, its in zip(of_dtype, of_floats, strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("key", [0, None, np.random.RandomState(0), np.array([0.5])])
+@pytest.mark.parametrize("name", ["Permutation", "AffineCoupling", "GlowStack-lu-spline"])
+def test_what_is_no_key_is_refused(name, key):
+    with pytest.raises(TypeError, match=r"jax.random.key.* or a numpy.random.Generator, got"):
+        BIJECTIONS[name](key, 3)
+
+
+def test_random_starts_under_jit_are_refused():
+    start = jax.jit(lambda key: Permutation.init(key, 3))
+    with pytest.raises(TypeError, match="on the host"):
+        start(jax.random.key(0))
 
 
 def test_layers_are_frozen():

@@ -96,6 +96,19 @@ def test_householder_does_not_read_the_length_of_its_vectors(size):
     np.testing.assert_allclose(matrix_of(scaled, 4), matrix_of(layer, 4), atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e19, 1e30])
+def test_householder_vectors_of_any_length_in_single_precision(size):
+    x = np.arange(4, dtype=np.float32)
+    with jax.enable_x64(False):
+        vectors = jnp.asarray(HouseholderRotation.init(jax.random.key(0), 4).vectors)
+        expected, found = (
+            jax.value_and_grad(lambda v: HouseholderRotation(v).transform(x)[1])(v)
+            for v in (vectors, np.float32(size) * vectors)
+        )
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
+    np.testing.assert_allclose(size * np.float64(found[1]), expected[1], rtol=1e-3, atol=1e-5)
+
+
 def test_cayley_is_the_textbook_formula_and_a_proper_rotation():
     layer = CayleyRotation.init(jax.random.key(0), 4)
     upper = np.triu(layer.skew, 1)

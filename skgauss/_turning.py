@@ -1,0 +1,76 @@
+"""Whether a flow's steps only turn what they are given, and so leave its log-density alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skgauss.bijections import (
+    AffineCoupling,
+    CayleyRotation,
+    FixedRotation,
+    GlowStack,
+    HouseholderRotation,
+    Invertible1x1Conv,
+    Permutation,
+    RationalQuadraticSplineCoupling,
+)
+from skgauss.bijections.actnorm import _FLOOR
+
+__all__ = ["only_turns"]
+
+_ORTHOGONAL = CayleyRotation, FixedRotation, HouseholderRotation, Permutation
+_ROUNDING = 1e-12
+
+
+def only_turns(stack: GlowStack) -> bool:
+    """Tell whether steps are rotations, as they are where rows held out kept nothing of training.
+
+    Independent standard normals are then as likely behind the steps as before them, up to
+    rounding.
+
+    Parameters
+    ----------
+    stack : GlowStack
+        With NumPy arrays.
+
+    Returns
+    -------
+    only_turns : bool
+        False too of layers that are not known here.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from skgauss._turning import only_turns
+    >>> from skgauss.bijections import ActNorm, GlowStack
+    >>> with jax.enable_x64(True):
+    ...     start = GlowStack.init(jax.random.key(0), 3, n_steps=2, actnorm=ActNorm.identity(3))
+    >>> only_turns(start), only_turns(GlowStack.init(jax.random.key(0), 3, n_steps=2))
+    (True, False)
+    """
+    steps = stack.steps
+    return _is_identity(steps.coupling) and _keeps(steps.actnorm) and _is_orthogonal(steps.mixer)
+
+
+def _is_identity(coupling):
+    if not isinstance(coupling, AffineCoupling | RationalQuadraticSplineCoupling):
+        return False
+    last = [coupling.conditioner.weights[-1], coupling.conditioner.biases[-1]]
+    if isinstance(coupling, RationalQuadraticSplineCoupling):
+        last.append(coupling.identity_spline.params)
+    return not any(np.any(parameters) for parameters in last)
+
+
+def _keeps(actnorm):
+    scale = np.logaddexp(0.0, actnorm.log_scale) + _FLOOR  # in NumPy's precision
+    return not np.any(actnorm.loc) and bool(np.all(np.abs(scale - 1) < _ROUNDING))
+
+
+def _is_orthogonal(mixer):
+    if not isinstance(mixer, Invertible1x1Conv):
+        return isinstance(mixer, _ORTHOGONAL)
+    one = np.eye(np.shape(mixer.lower)[-1])
+    diagonal = (np.asarray(mixer.signs) * np.exp(mixer.log_diag_u))[..., None] * one
+    factors = np.tril(mixer.lower, -1) + one, np.triu(mixer.upper, 1) + diagonal
+    weight = np.matmul(*factors)  # but for the order of its rows
+    return bool(np.all(np.abs(weight @ np.swapaxes(weight, -1, -2) - one) < _ROUNDING))
