@@ -1,6 +1,8 @@
-"""Whether a flow's steps only turn what they are given, and so leave its log-density alone."""
+"""Steps that only turn what they are given: they leave the log-density alone, and are a matrix."""
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from skgauss.bijections import (
 )
 from skgauss.bijections.actnorm import _FLOOR
 
-__all__ = ["only_turns"]
+__all__ = ["only_turns", "turning_matrix"]
 
 _ORTHOGONAL = CayleyRotation, FixedRotation, HouseholderRotation, Permutation
 _ROUNDING = 1e-12
@@ -69,8 +71,44 @@ def _keeps(actnorm):
 def _is_orthogonal(mixer):
     if not isinstance(mixer, Invertible1x1Conv):
         return isinstance(mixer, _ORTHOGONAL)
+    weight = _weights(mixer)
+    one = np.eye(weight.shape[-1])
+    return bool(np.all(np.abs(weight @ np.swapaxes(weight, -1, -2) - one) < _ROUNDING))
+
+
+def _weights(mixer):
+    """Matrix of every step's linear map."""
     one = np.eye(np.shape(mixer.lower)[-1])
     diagonal = (np.asarray(mixer.signs) * np.exp(mixer.log_diag_u))[..., None] * one
-    factors = np.tril(mixer.lower, -1) + one, np.triu(mixer.upper, 1) + diagonal
-    weight = np.matmul(*factors)  # but for the order of its rows
-    return bool(np.all(np.abs(weight @ np.swapaxes(weight, -1, -2) - one) < _ROUNDING))
+    product = (np.tril(mixer.lower, -1) + one) @ (np.triu(mixer.upper, 1) + diagonal)
+    return np.take_along_axis(product, np.asarray(mixer.permutation)[..., None], -2)
+
+
+def turning_matrix(stack: GlowStack) -> np.ndarray | None:
+    """Multiply steps that only turn into one matrix, in NumPy.
+
+    Parameters
+    ----------
+    stack : GlowStack
+        With NumPy arrays.
+
+    Returns
+    -------
+    matrix : array of shape (n_features, n_features), or None
+        Orthogonal, up to rounding. None for steps that bend, or whose mixers are not LU.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import numpy as np
+    >>> from skgauss._turning import turning_matrix
+    >>> from skgauss.bijections import ActNorm, GlowStack
+    >>> with jax.enable_x64(True):
+    ...     start = GlowStack.init(jax.random.key(0), 3, n_steps=2, actnorm=ActNorm.identity(3))
+    ...     z = start.transform(np.arange(3.0))
+    >>> bool(np.allclose(turning_matrix(start) @ np.arange(3.0), z))
+    True
+    """
+    if not isinstance(stack.steps.mixer, Invertible1x1Conv) or not only_turns(stack):
+        return None
+    return functools.reduce(lambda before, weight: weight @ before, _weights(stack.steps.mixer))

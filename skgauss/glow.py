@@ -23,7 +23,7 @@ from skgauss._plan import (
     training_options,
 )
 from skgauss._start import compiling_steps, started_flow
-from skgauss._turning import only_turns
+from skgauss._turning import only_turns, turning_matrix
 from skgauss._validation import (
     CallbackSupportMixin,
     Interval,
@@ -38,7 +38,13 @@ from skgauss._warnings import warn
 from skgauss.base import FIT_AGAIN_BELOW, BaseGaussianizer
 from skgauss.bijections import Bijection, Chain, GlowStack, combine, partition
 from skgauss.bijections.glow import COUPLINGS, MIXERS
-from skgauss.head import has_mixture, head_inverse
+from skgauss.head import (
+    has_mixture,
+    head_forward,
+    head_inverse,
+    head_log_density,
+    is_light,
+)
 from skgauss.ladder import ladder_table
 from skgauss.progress import Progress
 from skgauss.resolution import noise_width, spread_copies
@@ -107,9 +113,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         training rows on, with early stopping and if `max_time` is not below 125, a warped one is
         tried too, and the likelier on rows held out is kept; it is "spline" if a mixture finds
         nothing to do behind such couplings. Behind a mixture, every ActNorm starts as the identity:
-        rows that a mixture was fitted to look more normal than others. It maps some 14,000 rows of 10
-        columns per second and core at its largest, and scores twice as many where rows held out
-        kept nothing of the steps, or they were not trained; "spline" evaluates the more rows.
+        rows that a mixture was fitted to look more normal than others. It maps some 14,000 rows
+        of 10 columns per second and core at its largest, and scores twice as many where rows held
+        out kept nothing of the steps, or they were not trained; "spline" evaluates the more rows.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Hidden layers of the networks in the couplings.
     n_bins : int, default=8
@@ -492,12 +498,26 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     def _block_size(self) -> int:  # type: ignore[override]
         return BaseGaussianizer._block_size if jax.default_backend() == "cpu" else _LARGE_BLOCK
 
+    def _light(self):
+        """The head, and the steps as a matrix, where NumPy alone is soon done; else None."""
+        head, *steps = self.flow_.bijections
+        if len(steps) != 1 or not isinstance(steps[0], GlowStack) or not is_light(head):
+            return None
+        matrix = turning_matrix(steps[0])
+        return None if matrix is None else (head, matrix)
+
     def _forward(self, X):
+        if light := self._light():
+            head, matrix = light
+            Z, log_det = head_forward(head, X)
+            return np.einsum("ij,nj->ni", matrix, Z), log_det
         with jax.enable_x64(True):
             z, log_det = _forward_block(*partition(self.flow_), self._padded(X))
         return np.asarray(z)[: len(X)], np.asarray(log_det)[: len(X)]
 
     def _weigh(self, X):
+        if light := self._light():
+            return head_log_density(light[0], X)
         *head, steps = self.flow_.bijections
         if not (isinstance(steps, GlowStack) and only_turns(steps)):
             return super()._weigh(X)
@@ -506,6 +526,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         return np.asarray(log_density)[: len(X)]
 
     def _inverse(self, Z):
+        if light := self._light():
+            head, matrix = light
+            return head_inverse(head, np.einsum("ij,ni->nj", matrix, Z))
         head, *steps = self.flow_.bijections
         by_itself = has_mixture(head)  # in NumPy only the rows that are not there yet go on
         with jax.enable_x64(True):

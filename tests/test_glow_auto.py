@@ -13,10 +13,12 @@ from sklearn.base import clone
 
 import skgauss._plan
 import skgauss._start
+import skgauss.glow
 from skgauss import GlowGaussianizer
 from skgauss._turning import only_turns
 from skgauss.bijections import (
     ActNorm,
+    Chain,
     GlowStack,
     RationalQuadraticSplineCoupling,
     combine,
@@ -177,6 +179,25 @@ def test_steps_that_bend_are_told_from_steps_that_only_turn(coupling, mixer):
         with jax.enable_x64(True):
             before, after = (log_density(*partition(each), x) for each in (start, stack))
         assert np.allclose(before, after, atol=1e-9) or not only_turns(stack)
+
+
+@pytest.mark.parametrize("mixer", ["lu", "permutation"])
+def test_little_models_that_only_turn_ask_for_no_compilation(monkeypatch, mixer):
+    """NumPy maps, scores and comes back: as the flow does in JAX."""
+    X = two_moons(400, seed=0)
+    model = GlowGaussianizer(max_time=2.0, mixer=mixer, random_state=0).fit(X)
+    rows = np.concatenate([X[:5], [[1e3, 0.0], [0.0, -1e5]]])
+    with jax.enable_x64(True):
+        flow = Chain(model.flow_.bijections)
+        expected = np.stack([flow.transform(row) for row in rows])
+        density = np.array([flow._log_density(row[:, None])[0] for row in rows])
+    if mixer == "lu":
+        for name in ("_forward_block", "_weigh_block", "_inverse_block"):
+            monkeypatch.setattr(skgauss.glow, name, None)
+    np.testing.assert_allclose(model.transform(rows), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(model.score_samples(rows), density, rtol=1e-9)
+    np.testing.assert_allclose(model.inverse_transform(model.transform(rows[:5])), rows[:5])
+    assert len(model.sample(3, random_state=0)) == 3
 
 
 def test_training_has_the_time_that_is_left():
