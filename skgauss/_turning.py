@@ -18,7 +18,7 @@ from skgauss.bijections import (
 )
 from skgauss.bijections.actnorm import _FLOOR
 
-__all__ = ["only_turns", "turning_matrix"]
+__all__ = ["only_turns", "turned", "turning_matrix"]
 
 _ORTHOGONAL = CayleyRotation, FixedRotation, HouseholderRotation, Permutation
 _ROUNDING = 1e-12
@@ -90,12 +90,12 @@ def turning_matrix(stack: GlowStack) -> np.ndarray | None:
     Parameters
     ----------
     stack : GlowStack
-        With NumPy arrays.
+        With NumPy arrays; of steps that `only_turns` is true of.
 
     Returns
     -------
     matrix : array of shape (n_features, n_features), or None
-        Orthogonal, up to rounding. None for steps that bend, or whose mixers are not LU.
+        Orthogonal, up to rounding. None if their mixers are not LU.
 
     Examples
     --------
@@ -109,6 +109,31 @@ def turning_matrix(stack: GlowStack) -> np.ndarray | None:
     >>> bool(np.allclose(turning_matrix(start) @ np.arange(3.0), z))
     True
     """
-    if not isinstance(stack.steps.mixer, Invertible1x1Conv) or not only_turns(stack):
+    if not isinstance(stack.steps.mixer, Invertible1x1Conv):
         return None
     return functools.reduce(lambda before, weight: weight @ before, _weights(stack.steps.mixer))
+
+
+def turned(matrix: np.ndarray, Z: np.ndarray) -> np.ndarray:
+    """Multiply every row by a matrix, to the same bits whatever rows are beside it.
+
+    Parameters
+    ----------
+    matrix : array of shape (n_features, n_features)
+    Z : array of shape (n_rows, n_features)
+
+    Returns
+    -------
+    product : array of shape (n_rows, n_features)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss._turning import turned
+    >>> turned(np.array([[0.0, -1.0], [1.0, 0.0]]), np.array([[1.0, 2.0]])).tolist()
+    [[-2.0, 1.0]]
+    """
+    product = np.zeros(Z.shape)
+    for column, values in zip(matrix.T, Z.T, strict=True):  # not a matrix product, nor an einsum
+        product += values[:, None] * column
+    return product

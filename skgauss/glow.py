@@ -23,7 +23,7 @@ from skgauss._plan import (
     training_options,
 )
 from skgauss._start import compiling_steps, started_flow
-from skgauss._turning import only_turns, turning_matrix
+from skgauss._turning import only_turns, turned, turning_matrix
 from skgauss._validation import (
     CallbackSupportMixin,
     Interval,
@@ -498,37 +498,41 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     def _block_size(self) -> int:  # type: ignore[override]
         return BaseGaussianizer._block_size if jax.default_backend() == "cpu" else _LARGE_BLOCK
 
+    def _turning(self):
+        """The head, and the steps behind it if all that they do is turn; else None twice."""
+        head, *steps = self.flow_.bijections
+        turning = len(steps) == 1 and isinstance(steps[0], GlowStack) and only_turns(steps[0])
+        return (head, steps[0]) if turning else (None, None)
+
     def _light(self):
         """The head, and the steps as a matrix, where NumPy alone is soon done; else None."""
-        head, *steps = self.flow_.bijections
-        if len(steps) != 1 or not isinstance(steps[0], GlowStack) or not is_light(head):
-            return None
-        matrix = turning_matrix(steps[0])
+        head, steps = self._turning()
+        matrix = turning_matrix(steps) if head is not None and is_light(head) else None
         return None if matrix is None else (head, matrix)
 
     def _forward(self, X):
         if light := self._light():
             head, matrix = light
             Z, log_det = head_forward(head, X)
-            return np.einsum("ij,nj->ni", matrix, Z), log_det
+            return turned(matrix, Z), log_det
         with jax.enable_x64(True):
             z, log_det = _forward_block(*partition(self.flow_), self._padded(X))
         return np.asarray(z)[: len(X)], np.asarray(log_det)[: len(X)]
 
     def _weigh(self, X):
-        if light := self._light():
-            return head_log_density(light[0], X)
-        *head, steps = self.flow_.bijections
-        if not (isinstance(steps, GlowStack) and only_turns(steps)):
+        head, _ = self._turning()
+        if head is None:
             return super()._weigh(X)
+        if is_light(head):
+            return head_log_density(head, X)
         with jax.enable_x64(True):  # no latents, which cost more
-            log_density = _weigh_block(*partition(Chain(tuple(head))), self._padded(X))
+            log_density = _weigh_block(*partition(head), self._padded(X))
         return np.asarray(log_density)[: len(X)]
 
     def _inverse(self, Z):
         if light := self._light():
             head, matrix = light
-            return head_inverse(head, np.einsum("ij,ni->nj", matrix, Z))
+            return head_inverse(head, turned(matrix.T, Z))
         head, *steps = self.flow_.bijections
         by_itself = has_mixture(head)  # in NumPy only the rows that are not there yet go on
         with jax.enable_x64(True):

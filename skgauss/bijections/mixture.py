@@ -364,7 +364,8 @@ class FixedMixture(Bijection):
     def _run(self, values, visit, within=None):
         """What a visit gives of every channel, a chunk of the positions at a time.
 
-        Where all of a chunk is in the range, and `within` is given, that visit takes its place.
+        Where `within` is given, it takes the place of that visit at positions in the range,
+        whatever positions are beside them.
         """
         n_channels, n = values.shape
         size = max(16, _BLOCK // len(self.weights))
@@ -372,9 +373,12 @@ class FixedMixture(Bijection):
         def run(chunk):
             if within is None or not self.guard > 0:
                 return self._through_channels(chunk, visit)
-            low, high = (jnp.asarray(end)[:, None] for end in (self.low, self.high))
-            branches = (functools.partial(self._through_channels, visit=v) for v in (within, visit))
-            return jax.lax.cond(jnp.all((low <= chunk) & (chunk <= high)), *branches, chunk)
+            low, high = (jnp.asarray(end, chunk.dtype)[:, None] for end in (self.low, self.high))
+            inside = jnp.all((low <= chunk) & (chunk <= high), axis=0)
+            near = self._through_channels(jnp.where(inside, chunk, low), within)
+            far = functools.partial(self._through_channels, chunk, visit)
+            beyond = jax.lax.cond(jnp.all(inside), lambda: near, far)
+            return [jnp.where(inside, *both) for both in zip(near, beyond, strict=True)]
 
         if n <= size:
             return run(values)
