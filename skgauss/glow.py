@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skgauss._blas import one_blas_thread
-from skgauss._compilation import jit
+from skgauss._evaluation import block_size, map_rows, unmap_rows, weigh_rows
 from skgauss._plan import (
     check_unchanged,
     configured,
@@ -23,7 +23,6 @@ from skgauss._plan import (
     training_options,
 )
 from skgauss._start import compiling_steps, started_flow
-from skgauss._turning import only_turns, turned, turning_matrix
 from skgauss._validation import (
     CallbackSupportMixin,
     Interval,
@@ -36,15 +35,9 @@ from skgauss._validation import (
 )
 from skgauss._warnings import warn
 from skgauss.base import FIT_AGAIN_BELOW, BaseGaussianizer
-from skgauss.bijections import Bijection, Chain, GlowStack, combine, partition
+from skgauss.bijections import Bijection, Chain, GlowStack
 from skgauss.bijections.glow import COUPLINGS, MIXERS
-from skgauss.head import (
-    has_mixture,
-    head_forward,
-    head_inverse,
-    head_log_density,
-    is_light,
-)
+from skgauss.head import has_mixture
 from skgauss.ladder import ladder_table
 from skgauss.progress import Progress
 from skgauss.resolution import noise_width, spread_copies
@@ -55,24 +48,7 @@ from skgauss.training_step import start_state, with_parameters
 __all__ = ["GlowGaussianizer"]
 
 _AUTO = StrOptions({"auto"})
-_LARGE_BLOCK = 1 << 14  # rows that keep an accelerator busy, behind splines
 _HEAD_TIME = 0.8  # of `max_time`, that a mixture in the head may take: it is worth more than steps
-
-
-@jit
-def _forward_block(params, held, x):
-    z, log_det = combine(params, held)._forward(x.T)
-    return z.T, log_det
-
-
-@jit
-def _weigh_block(params, held, x):
-    return combine(params, held)._log_density(x.T)
-
-
-@jit
-def _inverse_block(params, held, z):
-    return combine(params, held)._inverse(z.T)[0].T
 
 
 class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
@@ -496,55 +472,17 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
 
     @property
     def _block_size(self) -> int:  # type: ignore[override]
-        return BaseGaussianizer._block_size if jax.default_backend() == "cpu" else _LARGE_BLOCK
-
-    def _turning(self):
-        """The head, and the steps behind it if all that they do is turn; else None twice."""
-        head, *steps = self.flow_.bijections
-        turning = len(steps) == 1 and isinstance(steps[0], GlowStack) and only_turns(steps[0])
-        return (head, steps[0]) if turning else (None, None)
-
-    def _light(self):
-        """The head, and the steps as a matrix, where NumPy alone is soon done; else None."""
-        head, steps = self._turning()
-        matrix = turning_matrix(steps) if head is not None and is_light(head) else None
-        return None if matrix is None else (head, matrix)
+        return block_size()
 
     def _forward(self, X):
-        if light := self._light():
-            head, matrix = light
-            Z, log_det = head_forward(head, X)
-            return turned(matrix, Z), log_det
-        with jax.enable_x64(True):
-            z, log_det = _forward_block(*partition(self.flow_), self._padded(X))
-        return np.asarray(z)[: len(X)], np.asarray(log_det)[: len(X)]
+        return map_rows(self.flow_, X)
 
     def _weigh(self, X):
-        head, _ = self._turning()
-        if head is None:
-            return super()._weigh(X)
-        if is_light(head):
-            return head_log_density(head, X)
-        with jax.enable_x64(True):  # no latents, which cost more
-            log_density = _weigh_block(*partition(head), self._padded(X))
-        return np.asarray(log_density)[: len(X)]
+        log_density = weigh_rows(self.flow_, X)
+        return super()._weigh(X) if log_density is None else log_density
 
     def _inverse(self, Z):
-        if light := self._light():
-            head, matrix = light
-            return head_inverse(head, turned(matrix.T, Z))
-        head, *steps = self.flow_.bijections
-        by_itself = has_mixture(head)  # in NumPy only the rows that are not there yet go on
-        with jax.enable_x64(True):
-            rest = Chain(tuple(steps)) if by_itself else self.flow_
-            X = np.asarray(_inverse_block(*partition(rest), self._padded(Z)))[: len(Z)]
-        return head_inverse(head, X) if by_itself else X
-
-    def _padded(self, X):
-        """Fill a block up with zeros, so that few shapes are compiled, each once."""
-        few = BaseGaussianizer._block_size
-        size = few if len(X) <= few else self._block_size
-        return np.pad(X, ((0, -len(X) % size), (0, 0)))
+        return unmap_rows(self.flow_, Z)
 
 
 GlowGaussianizer.__doc__ = str(GlowGaussianizer.__doc__).replace("{ladder}", ladder_table())

@@ -296,7 +296,7 @@ class GaussianMixtureMap:
         return Z, log_det
 
     def log_density(self, X: np.ndarray) -> np.ndarray:
-        """Log-density of rows, in nats: that of the map, at a third of its cost.
+        """Log-density of rows, in nats: that of the map, at about half its cost.
 
         Parameters
         ----------

@@ -40,16 +40,15 @@ _BLOCK = 1 << 15  # positions times components: some ten arrays of them stay in 
 
 @functools.cache
 def _tail_coefficients():
-    """Powers of ``(x - c) / (x + c)`` in ``(x + c) erfcx(x)``, which is smooth to infinity.
+    """Powers of ``(x - c) / (x + c)`` in ``(1 + 2 x) erfcx(x)``, which is smooth to infinity.
 
-    As in Shepherd & Laframboise (1981), Chebyshev approximation of (1 + 2x) exp(x^2) erfc x in
-    0 <= x < inf, Mathematics of Computation 36(153), doi:10.1090/S0025-5718-1981-0595058-X, but
-    for the factor, which asks for no second division.
+    Shepherd & Laframboise (1981), Chebyshev approximation of (1 + 2x) exp(x^2) erfc x in
+    0 <= x < inf, Mathematics of Computation 36(153), doi:10.1090/S0025-5718-1981-0595058-X.
     """
 
     def scaled(y):
         x = _CENTRE * (1 + y) / (1 - y)
-        return (x + _CENTRE) * erfcx(x)
+        return (1 + 2 * x) * erfcx(x)
 
     return chebyshev.cheb2poly(chebyshev.chebinterpolate(scaled, _DEGREE)).tolist()
 
@@ -62,7 +61,7 @@ def _scaled_tail(distance):
     *rest, value = _tail_coefficients()
     for coefficient in reversed(rest):
         value = value * y + coefficient
-    return 0.5 * value / (x + _CENTRE)  # XLA would compute a product again for every sum of it
+    return 0.5 * value / (1 + 2 * x)  # XLA would compute a product again for every sum of it
 
 
 @_scaled_tail.defjvp
@@ -422,23 +421,13 @@ class FixedMixture(Bijection):
         return seen, conditional.posterior(densities)
 
     @classmethod
-    def _map(cls, conditional, x, *ends):
-        z, log_slope, densities = conditional.quantile(x)
-        return *cls._given(conditional, x, densities, *ends), (z, log_slope)
+    def _read(cls, conditional, x, *ends, reading):
+        *out, densities = reading(conditional, x)
+        return *cls._given(conditional, x, densities, *ends), tuple(out)
 
     @staticmethod
-    def _map_within(conditional, x, *_):
-        out, posterior = conditional.within_range(x, latents=True)
-        return x, posterior, out
-
-    @classmethod
-    def _weigh(cls, conditional, x, *ends):
-        log_density, densities = conditional.log_density(x)
-        return *cls._given(conditional, x, densities, *ends), (log_density,)
-
-    @staticmethod
-    def _weigh_within(conditional, x, *_):
-        out, posterior = conditional.within_range(x, latents=False)
+    def _read_within(conditional, x, *_, latents):
+        out, posterior = conditional.within_range(x, latents=latents)
         return x, posterior, out
 
     @classmethod
@@ -451,7 +440,9 @@ class FixedMixture(Bijection):
         return *cls._given(conditional, x, densities, *ends), (x, log_slope)
 
     def _forward(self, x):
-        z, log_slope = self._run(_flat(x), self._map, self._map_within)
+        read = functools.partial(self._read, reading=_Conditional.quantile)
+        within = functools.partial(self._read_within, latents=True)
+        z, log_slope = self._run(_flat(x), read, within)
         return z.reshape(x.shape), jnp.sum(log_slope, axis=0).reshape(x.shape[1:])
 
     def _inverse(self, z):
@@ -459,7 +450,9 @@ class FixedMixture(Bijection):
         return x.reshape(z.shape), -jnp.sum(log_slope, axis=0).reshape(z.shape[1:])
 
     def _log_density(self, x):
-        (log_density,) = self._run(_flat(x), self._weigh, self._weigh_within)
+        read = functools.partial(self._read, reading=_Conditional.log_density)
+        within = functools.partial(self._read_within, latents=False)
+        (log_density,) = self._run(_flat(x), read, within)
         return jnp.sum(log_density, axis=0).reshape(x.shape[1:])
 
 
