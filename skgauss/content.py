@@ -9,6 +9,7 @@ from skgauss.canonical import GOLDEN, mixed
 __all__ = ["draw_rows", "n_weighted", "ranked_columns", "row_keys"]
 
 _MOST = 2.0**53  # rows that weights can stand for
+_HALF_DIGIT = np.uint64(1 << 28)  # of a float64's 52 bits behind the point, 23 are left
 
 
 def ranked_columns(
@@ -107,7 +108,10 @@ def draw_rows(weight: np.ndarray, n_drawn: int, rng: np.random.Generator) -> np.
 
 
 def row_keys(X: np.ndarray) -> np.ndarray:
-    """Give every row a key of 64 bits, made from its float64 bytes.
+    """Give every row a key of 64 bits, made from the first seven digits of its values.
+
+    A row that was single precision in between, or that a matrix product made among other rows, is
+    the same row.
 
     Parameters
     ----------
@@ -116,7 +120,8 @@ def row_keys(X: np.ndarray) -> np.ndarray:
     Returns
     -------
     keys : array of uint64 of shape (n_rows,)
-        Equal for equal rows; for others equal by accident only, once in 2^64 pairs.
+        Equal for rows that are equal in single precision (but for its range); for others equal by
+        accident only, once in 2^64 pairs.
 
     Examples
     --------
@@ -125,9 +130,12 @@ def row_keys(X: np.ndarray) -> np.ndarray:
     >>> a, b, c = row_keys(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
     >>> bool(a == c), bool(a == b)
     (True, False)
+    >>> bool(row_keys(np.array([[1.0, 2.0 + 1e-14]]))[0] == a)
+    True
     """
     keys = np.zeros(len(X), np.uint64)
     for column in X.T:
         words = np.add(column, 0.0, dtype=np.float64).view(np.uint64)
+        words = (words + _HALF_DIGIT) & ~(2 * _HALF_DIGIT - np.uint64(1))
         keys = mixed((keys ^ words) + GOLDEN)
     return keys

@@ -18,9 +18,9 @@ from skgauss.bijections import (
     combine,
     partition,
 )
-from skgauss.iteration import Columns
 from skgauss.layers import MapLayer
 from skgauss.spline import tailed_forward, tailed_inverse
+from skgauss.table import Columns
 
 __all__ = [
     "CompiledLayer",

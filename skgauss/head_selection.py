@@ -14,7 +14,6 @@ from skgauss.bijections import Bijection, Chain, FixedAffine, FixedMixture, Fixe
 from skgauss.canonical import canonical_columns
 from skgauss.em import standardisation
 from skgauss.head import CompiledLayer, head_forward
-from skgauss.iteration import Columns
 from skgauss.layers import MapLayer
 from skgauss.marginals import SplineMarginal
 from skgauss.mixture_growth import held_out_likelihoods
@@ -28,6 +27,7 @@ from skgauss.mixture_head import (
     what_a_mixture_follows,
 )
 from skgauss.noise import noise_scale
+from skgauss.table import Columns
 from skgauss.warp import fit_warp, warp_compiled_ahead
 
 __all__ = ["fit_head"]

@@ -6,7 +6,8 @@ import numpy as np
 
 from skgauss._margin import Margin
 from skgauss.content import draw_rows, n_weighted
-from skgauss.iteration import Columns, IterationOptions, add_layers
+from skgauss.iteration import IterationOptions, add_layers
+from skgauss.table import Columns
 
 __all__ = ["LatentEnsemble"]
 

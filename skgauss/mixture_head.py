@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.base import clone
 
-from skgauss.iteration import Columns
 from skgauss.layers import MapLayer
 from skgauss.marginals import SplineMarginal
 from skgauss.marginals.base import BaseMarginal
@@ -20,6 +19,7 @@ from skgauss.mixture_growth import (
     select_gaussian_mixture,
 )
 from skgauss.resolution import column_resolution
+from skgauss.table import Columns
 
 __all__ = [
     "fit_marginal",
@@ -46,7 +46,7 @@ def fit_marginal(marginal: BaseMarginal, table: Columns) -> BaseMarginal:
     Examples
     --------
     >>> import numpy as np
-    >>> from skgauss.iteration import Columns
+    >>> from skgauss.table import Columns
     >>> from skgauss.marginals import SplineMarginal
     >>> from skgauss.mixture_head import fit_marginal
     >>> table = Columns(np.random.default_rng(0).exponential(size=(2, 500)), np.ones(500))
@@ -66,7 +66,7 @@ def spread_ties(table: Columns) -> Columns:
     Examples
     --------
     >>> import numpy as np
-    >>> from skgauss.iteration import Columns
+    >>> from skgauss.table import Columns
     >>> from skgauss.mixture_head import spread_ties
     >>> columns = np.array([np.repeat([30.0, 31.0, 32.0], 50), np.arange(150.0)])
     >>> spread = spread_ties(Columns(columns, np.ones(150)))
@@ -86,7 +86,7 @@ def mixture_of(
     Examples
     --------
     >>> import numpy as np
-    >>> from skgauss.iteration import Columns
+    >>> from skgauss.table import Columns
     >>> from skgauss.mixture_head import mixture_of
     >>> table = Columns(np.random.default_rng(0).normal(size=(2, 500)), np.ones(500))
     >>> len(mixture_of(table, 2).weights)
@@ -103,7 +103,7 @@ def mixture_size(mixture: GaussianMixtureMap, n_ladders: int = _N_LADDERS) -> in
     Examples
     --------
     >>> import numpy as np
-    >>> from skgauss.iteration import Columns
+    >>> from skgauss.table import Columns
     >>> from skgauss.mixture_head import mixture_of, mixture_size
     >>> table = Columns(np.random.default_rng(0).normal(size=(2, 500)), np.ones(500))
     >>> mixture_size(mixture_of(table, 2))
@@ -126,7 +126,7 @@ def select_mixture(
 
     Parameters
     ----------
-    table, held_out : skgauss.iteration.Columns
+    table, held_out : skgauss.table.Columns
     candidates : sequence of int, default=None
         Sizes; None means powers of two up to 256, or 64 for few rows.
     max_time : float or None, default=None
@@ -141,7 +141,7 @@ def select_mixture(
     Examples
     --------
     >>> import numpy as np
-    >>> from skgauss.iteration import Columns
+    >>> from skgauss.table import Columns
     >>> from skgauss.mixture_head import mixture_size, select_mixture
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(1000, 2)) + 8 * rng.integers(2, size=(1000, 1))
@@ -212,7 +212,7 @@ def what_a_mixture_follows(
     ----------
     marginal : BaseMarginal
         Template of the maps.
-    table, held_out : skgauss.iteration.Columns
+    table, held_out : skgauss.table.Columns
     candidates : sequence of int, default=None
         Sizes of the small mixture; None means powers of two up to 16.
     max_time : float or None, default=None
@@ -226,7 +226,7 @@ def what_a_mixture_follows(
     Examples
     --------
     >>> import numpy as np
-    >>> from skgauss.iteration import Columns
+    >>> from skgauss.table import Columns
     >>> from skgauss.marginals import SplineMarginal
     >>> from skgauss.mixture_head import what_a_mixture_follows
     >>> rng = np.random.default_rng(0)

@@ -66,7 +66,9 @@ class Moments(NamedTuple):
         """Mean and covariance of all rows."""
         return _mean_and_covariance(*(part.sum(axis=0) for part in self))
 
-    def whitening(self, *, again: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def whitening(
+        self, *, again: bool = False, at_least: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Mean, and the matrix that whitens; its rows are scaled principal axes.
 
         The covariance is shrunk, see `shrinkage`.
@@ -76,6 +78,8 @@ class Moments(NamedTuple):
         again : bool, default=False
             The rows were white before: directions in which they do not vary are left as they
             are. Stretched once more by every layer, they would lose all digits.
+        at_least : array of shape (n_features, n_features), default=None
+            A covariance: the variance of no direction is taken for less than what it has here.
 
         Returns
         -------
@@ -83,6 +87,8 @@ class Moments(NamedTuple):
         components : array of shape (n_features, n_features)
         """
         mean, covariance = self.mean_and_covariance()
+        if at_least is not None:
+            covariance = _raised(covariance, at_least)
         variance, axes = linalg.eigh(covariance)
         share = self.shrinkage()
         variance = (1 - share) * variance + share * np.mean(variance)
@@ -119,6 +125,17 @@ class Moments(NamedTuple):
             spread = np.sum(axes * (squares @ axes), axis=0)
             likelihood -= np.sum(n_rows * np.log(shrunk) + spread / shrunk, axis=1)
         return float(_SHRINKAGES[np.argmax(likelihood)]) if likelihood.any() else 1.0
+
+
+def _raised(covariance, least):
+    """The covariance, where it is less than another one in some direction raised to that."""
+    variance, axes = linalg.eigh(least)
+    varies = variance > VARIANCE_FLOOR * max(variance[-1], VARIANCE_FLOOR)
+    root = axes[:, varies] * np.sqrt(variance[varies])
+    to_units = axes[:, varies] / np.sqrt(variance[varies])
+    relative, directions = linalg.eigh(to_units.T @ covariance @ to_units)
+    missing = root @ directions * np.sqrt(np.maximum(1 - relative, 0))
+    return covariance + missing @ missing.T
 
 
 def _mean_and_covariance(weight, total, squares):

@@ -19,14 +19,7 @@ from skgauss._validation import (
 )
 from skgauss.base import FIT_AGAIN_BELOW, BaseGaussianizer
 from skgauss.canonical import canonical_columns
-from skgauss.iteration import (
-    BLOCK_VALUES,
-    Columns,
-    IterationOptions,
-    Trace,
-    add_layers,
-    mean_and_error,
-)
+from skgauss.iteration import IterationOptions, add_layers
 from skgauss.layers import MapLayer
 from skgauss.marginals import MARGINALS
 from skgauss.marginals.base import BaseMarginal
@@ -41,6 +34,9 @@ from skgauss.mixture_head import (
 )
 from skgauss.resolution import noise_width, spread_copies
 from skgauss.rotations import ROTATIONS
+from skgauss.table import BLOCK_VALUES, Columns
+from skgauss.trace import Trace
+from skgauss.weighted import bounded, mean_and_error
 
 __all__ = ["RBIGTransformer"]
 
@@ -53,6 +49,11 @@ _REGISTER = 16  # rows that a matrix product takes at a time, or a multiple of i
 def _padded(X):
     """Columns of rows, filled up to whole registers: then a row's bits do not depend on others."""
     return np.pad(X.T, ((0, 0), (0, -len(X) % _REGISTER)))
+
+
+def _mean_gain(level, over, weight):
+    """Mean gain in log-density over another, with what few rows far out gain within bounds."""
+    return mean_and_error(bounded(level - over, weight), weight)[0]
 
 
 class _Plan(NamedTuple):
@@ -72,6 +73,14 @@ class _Fit(NamedTuple):
 
     layers: list
     trace: Trace | None
+
+
+def _likelier(fit, *others):
+    """The fit behind which the rows held out, the same for all, are likeliest."""
+    for other in others:
+        if _mean_gain(other.trace.kept(), fit.trace.kept(), fit.trace.weight) > 0:
+            fit = other
+    return fit
 
 
 class RBIGTransformer(BaseGaussianizer):
@@ -250,7 +259,7 @@ class RBIGTransformer(BaseGaussianizer):
         for with_mixture in heads:
             rows = Y.copy() if few or len(heads) > 1 else Y
             fits.append(self._iterate(rows, weight, n_held_out, _Plan(with_mixture), seed))
-        fit = max(fits, key=lambda fit: fit.trace.score())
+        fit = _likelier(*fits)
         if not few:
             return fit
         depth = len(fit.layers) - fit.trace.n_first
@@ -334,14 +343,13 @@ class RBIGTransformer(BaseGaussianizer):
 
     def _note_trace(self, trace):
         """Turn what was seen on the rows held out into fitted attributes."""
-        removed = [] if trace is None else trace.removed()
+        removed = [] if trace is None else trace.removed
         self.negentropy_, self.negentropy_stderr_ = np.array(removed, float).reshape(-1, 2).T
         self.log_likelihood_ = self.negentropy_.cumsum()
         self.total_correlation_ = float("nan")
         if trace is not None:
-            self.log_likelihood_ += mean_and_error(trace.base, trace.weight)[0]
-            by_columns, _ = mean_and_error(trace.by_columns, trace.weight)
-            self.total_correlation_ = trace.score() - by_columns
+            self.log_likelihood_ += mean_and_error(trace.levels[0], trace.weight)[0]
+            self.total_correlation_ = _mean_gain(trace.kept(), trace.by_columns, trace.weight)
 
     def _forward(self, X):
         Y = _padded(X)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skgauss._margin import Margin, common_values, lost_columns
+from skgauss._margin import common_values, lost_columns, smooth_margin
 from skgauss._thresholds import lower_fence, weighted_quantile
 from skgauss.moments import Moments
 
@@ -13,6 +13,8 @@ __all__ = ["central_rows", "stiff_scores"]
 _KEPT = 0.75
 _N_STEPS = 4
 _FENCE = 4.0  # interquartile ranges
+_COARSE_KNOTS = 4
+_DISCRETE = 0.9  # share of the rows with a common value of a column
 
 
 def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.ndarray:
@@ -69,11 +71,22 @@ def _lost_levels(Y, weight, central):
     return lost
 
 
+def _discrete_covariance(Y, Z, weight):
+    """Covariance of the latents of discrete columns in all rows, and 0 beside them."""
+    total = weight.sum()
+    common = [np.isin(column, common_values(column, weight, total)) for column in Y]
+    discrete = np.array([weight[among].sum() > _DISCRETE * total for among in common])
+    covariance = np.cov(Z, aweights=weight, bias=True).reshape(len(Z), len(Z))
+    return np.where(np.outer(discrete, discrete), covariance, 0.0) if discrete.any() else None
+
+
 def stiff_scores(Y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Log-density, up to a constant, under a Gaussian of the most central rows.
 
     Columns go through coarse marginal maps first; then the Gaussian (its covariance shrunk where
     rows are few) is fitted four times to the three quarters of the rows that were likeliest before.
+    Three quarters of the rows may have few of the combinations of discrete columns, and all others
+    would be infinitely far: among these columns no direction varies less than in all rows.
 
     Parameters
     ----------
@@ -99,13 +112,15 @@ def stiff_scores(Y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     >>> int(stiff_scores(Y, np.ones(300)).argmin())
     7
     """
-    Z = Margin.fit(Y, weight, n_knots=4).forward(Y.T)[0].T
+    Z = smooth_margin(Y, weight, _COARSE_KNOTS).forward(Y.T)[0].T
+    all_rows = _discrete_covariance(Y, Z, weight)
     middle = np.array([[weighted_quantile(z, weight, 0.5)] for z in Z])
     scores = -np.sum((Z - middle) ** 2, axis=0)
     for _ in range(_N_STEPS):
         order = np.argsort(-scores, kind="stable")
         central = np.sort(order[np.cumsum(weight[order]) <= _KEPT * weight.sum()])
         central = central if len(central) > 1 else order
-        mean, whitening = Moments.of(Z[:, central], weight[central]).whitening()
+        moments = Moments.of(Z[:, central], weight[central])
+        mean, whitening = moments.whitening(at_least=all_rows)
         scores = -0.5 * np.sum((whitening @ (Z - mean[:, None])) ** 2, axis=0)
     return scores

@@ -22,7 +22,6 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from skgauss.bijections.base import Bijection, on_device, partition
-from skgauss.iteration import mean_and_error
 from skgauss.progress import Progress
 from skgauss.training_step import (
     Layout,
@@ -32,6 +31,7 @@ from skgauss.training_step import (
     start_state,
     update,
 )
+from skgauss.weighted import mean_and_error
 
 __all__ = [
     "MIN_UPDATES",

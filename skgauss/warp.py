@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from skgauss.bijections import ActNorm, GlowStack
-from skgauss.iteration import Columns
+from skgauss.table import Columns
 from skgauss.training import (
     Rows,
     TrainingOptions,
@@ -91,9 +91,9 @@ def fit_warp(
 
     Parameters
     ----------
-    table : skgauss.iteration.Columns
+    table : skgauss.table.Columns
         Columns that are standardised, at least.
-    held_out : skgauss.iteration.Columns
+    held_out : skgauss.table.Columns
         To judge by.
     noise : array of shape (n_features,)
         Standard deviation of the noise added to the rows whenever they are seen.
@@ -118,7 +118,7 @@ def fit_warp(
     Examples
     --------
     >>> import numpy as np
-    >>> from skgauss.iteration import Columns
+    >>> from skgauss.table import Columns
     >>> from skgauss.warp import fit_warp
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=1200)

@@ -247,6 +247,13 @@ def test_float32_fit_keeps_every_row_finite(name):
 
 
 @every_estimator
+def test_float32_latents_far_out_come_back_finite(name):
+    estimator = fitted(name, "small")
+    Z = np.full((2, estimator.n_features_in_), 200, np.float32) * np.array([[1], [-1]], np.float32)
+    assert np.isfinite(estimator.inverse_transform(Z)).all()
+
+
+@every_estimator
 def test_score_is_the_weighted_mean_log_density(name):
     estimator, X = fitted(name, "small"), table("small")
     log_density = estimator.score_samples(X)

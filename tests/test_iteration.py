@@ -10,13 +10,16 @@ import scipy.stats as st
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
 
-from skgauss import iteration
+from skgauss import table as skgauss_table
 from skgauss._threads import Threads
-from skgauss.iteration import Columns, IterationOptions, Trace, add_layers, mean_and_error
+from skgauss.iteration import IterationOptions, add_layers
 from skgauss.layers import MapLayer, MarginalColumns, RotationLayer
 from skgauss.marginals import SplineMarginal
 from skgauss.moments import Moments
 from skgauss.rotations import ICARotation, RandomRotation
+from skgauss.table import Columns
+from skgauss.trace import Trace
+from skgauss.weighted import bounded, mean_and_error, root_mean_square
 from tests.estimators import two_moons
 
 NOTHING = MarginalColumns(np.arange(0), None)
@@ -79,7 +82,7 @@ def test_error_of_a_single_row_is_finite():
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 256 rows."""
-    monkeypatch.setattr(iteration, "BLOCK_VALUES", 1)
+    monkeypatch.setattr(skgauss_table, "BLOCK_VALUES", 1)
 
 
 def test_blocks_are_visited_once_and_in_order(small_blocks):
@@ -151,7 +154,7 @@ def test_trace_adds_up_to_the_log_density():
     trace = Trace(columns(held_out, weight), columns(Y))
     normal = st.norm(Y.mean(axis=1), Y.std(axis=1))
     expected = [normal.logpdf(held_out.T).sum(axis=1)]
-    np.testing.assert_allclose(trace.base, expected[0])
+    np.testing.assert_allclose(trace.levels[0], expected[0])
     for k, layer in enumerate(layers):
         trace.add(layer, first=k == 0)
         Z, log_det = held_out.copy(), 0.0
@@ -159,13 +162,12 @@ def test_trace_adds_up_to_the_log_density():
             Z, increment = earlier.forward(Z)
             log_det = log_det + increment
         expected.append(st.norm.logpdf(Z).sum(axis=0) + log_det)
-    np.testing.assert_allclose(trace.gains, np.diff(expected, axis=0), atol=1e-10)
-    for gain, (mean, error) in zip(np.diff(expected, axis=0), trace.removed(), strict=True):
+    np.testing.assert_allclose(trace.levels, expected, atol=1e-10)
+    for gain, (mean, error) in zip(np.diff(expected, axis=0), trace.removed, strict=True):
         copies = np.repeat(gain, weight)
         assert mean == pytest.approx(copies.mean(), abs=1e-10)
         assert error == pytest.approx(copies.std(ddof=1) / math.sqrt(len(copies)), abs=1e-10)
-    kept = expected[trace.best_length()]
-    assert trace.score() == pytest.approx(np.average(kept, weights=weight))
+    np.testing.assert_allclose(trace.kept(), expected[trace.best_length()], atol=1e-10)
     assert trace.n_first == 1
 
 
@@ -181,13 +183,13 @@ def test_what_a_layer_removes_is_the_formula_of_the_issue():
     delta = ((before**2).sum(axis=0) - (z**2).sum(axis=0)) / 2 + log_slope
     delta += np.linalg.slogdet(layer.components)[1]
     trace.add(layer)
-    np.testing.assert_allclose(trace.gains[1], delta, atol=1e-10)
+    np.testing.assert_allclose(trace.levels[2] - trace.levels[1], delta, atol=1e-10)
 
 
 def test_constant_columns_have_a_base():
     Y = np.vstack([moons(100), np.full((1, 100), 5.0)])
     trace = Trace(columns(Y[:, :30]), columns(Y[:, 30:]))
-    assert np.isfinite(trace.base).all()
+    assert np.isfinite(trace.levels).all()
 
 
 class Gains(Trace):
@@ -196,12 +198,10 @@ class Gains(Trace):
     def __init__(self, *moments, n_first=1, n_rows=400, together=False):
         rng = np.random.default_rng(0)
         shared = st.zscore(rng.normal(size=n_rows))
-        self.base, self.weight = np.zeros(n_rows), np.ones(n_rows)
-        self.gains = [
-            mean + sd * (shared if together else st.zscore(rng.normal(size=n_rows)))
-            for mean, sd in moments
-        ]
-        self.n_first = n_first
+        self._begin(np.zeros(n_rows), np.ones(n_rows))
+        for k, (mean, sd) in enumerate(moments):
+            gain = mean + sd * (shared if together else st.zscore(rng.normal(size=n_rows)))
+            self._note(self.levels[-1] + gain, first=k < n_first)
 
 
 # An error of sd / 20 for every mean below.
@@ -304,16 +304,16 @@ def test_jobs_do_not_change_a_bit(small_blocks, rotation, weighted):
     options = {"max_layers": 6, "rotation": rotation}
     (one, first, _), (two, second, _) = (grow(Y, weight, n_jobs=n, **options) for n in (1, 2))
     assert same_bits(one, two)
-    np.testing.assert_array_equal(first.gains, second.gains)
+    np.testing.assert_array_equal(first.levels, second.levels)
 
 
 def test_blocks_change_rounding_only(monkeypatch):
     """Sums over blocks are sums of sums; what a layer makes of a row has the same bits."""
     Y = moons(3000)
     layers, whole, table = grow(Y, max_layers=4, rotation="pca")
-    monkeypatch.setattr(iteration, "BLOCK_VALUES", 1)
+    monkeypatch.setattr(skgauss_table, "BLOCK_VALUES", 1)
     _, parts, _ = grow(Y, max_layers=4, rotation="pca")
-    np.testing.assert_allclose(parts.gains, whole.gains, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(parts.levels, whole.levels, rtol=0, atol=1e-5)
     rows = columns(Y[:, 750:])
     for layer in layers:
         rows.forward(layer)
@@ -333,7 +333,7 @@ def test_auto_takes_the_directions_that_look_less_normal():
     gains = {}
     for rotation in ("auto", "ica", "pca"):
         _, trace, _ = grow(Y, rotation=rotation, max_layers=1)
-        gains[rotation] = trace.removed()[0][0]
+        gains[rotation] = trace.removed[0][0]
     assert gains["auto"] == pytest.approx(gains["ica"], abs=1e-6)
     assert gains["auto"] > gains["pca"] + 0.05
 
@@ -354,7 +354,7 @@ def test_learning_rate_takes_part_of_the_way():
     (_, whole, _), (_, half, _) = (
         grow(moons(), max_layers=1, learning_rate=rate) for rate in (1.0, 0.5)
     )
-    assert 0.3 < half.removed()[0][0] / whole.removed()[0][0] < 1.0
+    assert 0.3 < half.removed[0][0] / whole.removed[0][0] < 1.0
 
 
 @pytest.mark.parametrize("marginal", ["spline", SplineMarginal(n_knots=8)], ids=str)
@@ -363,7 +363,7 @@ def test_marginal_of_ones_own_is_used_where_it_pays(marginal):
     Y = np.vstack([rng.normal(size=2000), rng.uniform(-1, 1, 2000), rng.normal(size=2000)])
     layers, trace, _ = grow(Y, marginal=marginal, rotation="ica", max_layers=1)
     assert len(layers[0].marginal.columns) == 1
-    assert trace.removed()[0][0] > 0.05
+    assert trace.removed[0][0] > 0.05
 
 
 # Rotations of one's own
@@ -440,3 +440,47 @@ def test_moments_behind_a_layer_are_those_of_the_next():
     layers, _, _ = grow(Y, n_held_out=0, stopping=None, max_layers=4)
     mean, _ = Moments.of(table.Y, None).whitening()
     np.testing.assert_allclose(layers[3].mean, mean, atol=1e-9)
+
+
+# A row far beyond all others
+
+
+def test_few_rows_do_not_decide_how_many_layers_there_are():
+    """One of 400 rows loses what all others together never gain."""
+    trace = Gains((5.0, 1.0), n_first=1)
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        gain = 0.2 + 0.5 * rng.normal(size=400)
+        gain[7] = -1e5 * rng.uniform()
+        trace._note(trace.levels[-1] + gain, first=False)
+        assert trace.goes_on("negentropy", 1)
+        assert trace.goes_on("likelihood", 1)
+    assert trace.best_length() == 6
+    assert trace.removed[-1][0] < 0  # that is told as it is
+
+
+def test_gains_that_most_rows_share_are_not_bounded():
+    """A table may have ten nats of dependence, and rows that differ in how much they gain."""
+    rng = np.random.default_rng(0)
+    gain = 10 + 4 * rng.normal(size=1000)
+    np.testing.assert_array_equal(bounded(gain, np.ones(1000)), gain)
+    few = np.append(gain, [-1e9, 1e9])
+    middle = np.median(gain)
+    assert abs(bounded(few, np.ones(1002))[-2:] - middle).max() < 40
+    copies = np.ones(1002)
+    copies[-1] = 3
+    repeated = np.append(few, few[-1:].repeat(2))
+    assert bounded(few, copies)[-1] == bounded(repeated, np.ones(1004))[-1]
+
+
+def test_of_depths_that_differ_by_rounding_the_first_is_kept():
+    clear, rounding = (0.5, 1.0), (1e-16, 0.0)
+    assert Gains((5.0, 1.0), clear, clear, *[rounding] * 10).best_length() == 3
+
+
+@pytest.mark.parametrize("scale", [1e-180, 1.0, 1e180])
+def test_mean_squares_neither_over_nor_underflow(scale):
+    values, weight = np.array([3.0, 4.0]), np.array([1.0, 3.0])
+    with np.errstate(all="raise"):
+        assert root_mean_square(scale * values, weight) == pytest.approx(scale * 14.25**0.5)
+        assert mean_and_error(scale * values, weight)[1] == pytest.approx(scale * 0.25)

@@ -13,10 +13,10 @@ import skgauss.warp
 from skgauss.bijections import FixedMixture, GlowStack
 from skgauss.head import has_mixture, head_forward, head_inverse
 from skgauss.head_selection import fit_head
-from skgauss.iteration import Columns
 from skgauss.marginals import SplineMarginal
 from skgauss.mixture_growth import fit_gaussian_mixture, held_out_likelihoods
 from skgauss.mixture_head import select_mixture, spread_ties
+from skgauss.table import Columns
 from tests.estimators import small_table, two_moons
 
 

@@ -421,3 +421,59 @@ def test_amounts_of_which_the_smallest_are_central_are_rare_and_no_more():
         X = np.column_stack([rng.normal(size=(2000, 10)), amounts])
         flagged.append(np.mean(detector().fit_predict(X)[amounts > 0] == -1))
     assert max(flagged) < 0.35
+
+
+def _flagged_groups(flags, seed=0):
+    """Share of every combination of some flags that is flagged beside two normal columns."""
+    normals = np.random.default_rng(seed).normal(size=(len(flags), 2))
+    X = np.column_stack([flags, normals]).astype(float)
+    flagged = detector().fit(X).predict(X) == -1
+    _, group = np.unique(flags, axis=0, return_inverse=True)
+    return np.bincount(group.ravel(), flagged) / np.bincount(group.ravel())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_combination_of_flags_that_many_rows_have_is_not_impossible(seed):
+    """Three quarters of the rows lie in a plane, and a quarter does not."""
+    a, b = np.random.default_rng(seed).integers(0, 2, (2, 1000))
+    assert max(_flagged_groups(np.column_stack([a, b, a ^ b]))) < 0.2
+    assert max(_flagged_groups(np.column_stack([a, b, a | b]))) < 0.2
+
+
+@pytest.mark.parametrize("shares", [(0.1, 0.45, 0.45), (0.15, 0.2, 0.2, 0.2, 0.25)])
+def test_a_category_without_a_flag_of_its_own_is_as_strange_as_it_is_rare(shares):
+    """One-hot columns, the first one dropped."""
+    category = np.random.default_rng(0).choice(len(shares), 2000, p=shares)
+    one_hot = np.eye(len(shares))[category]
+    full, dropped = _flagged_groups(one_hot), _flagged_groups(one_hot[:, 1:])
+    assert max(dropped) < max(0.25, 2 * max(full))
+
+
+def test_a_combination_that_few_rows_have_is_strange():
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 2, (2, 1000))
+    broken = rng.random(1000) < 0.02
+    X = np.column_stack([a, b, (a ^ b) ^ broken, rng.normal(size=(1000, 2))]).astype(float)
+    assert roc_auc_score(broken, -detector().fit(X).score_samples(X)) > 0.95
+
+
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.2])
+@pytest.mark.parametrize("at", [4.0, 8.0])
+def test_copies_of_one_strange_row_are_strange(share, at):
+    n_copies = int(1000 * share)
+    normal = np.random.default_rng(0).normal(size=(1000 - n_copies, 3))
+    X = np.vstack([normal, np.full((n_copies, 3), at)])
+    fitted = detector().fit(X)
+    assert (fitted.predict(X[-n_copies:]) == -1).all()
+    assert (fitted.predict(normal) == 1).mean() > 0.9
+
+
+def test_a_training_row_is_known_in_single_precision_and_after_a_rotation():
+    X = np.random.default_rng(0).normal(size=(500, 8))
+    fitted = detector().fit(X)
+    scores = fitted.score_samples(X)
+    np.testing.assert_allclose(fitted.score_samples(X.astype(np.float32)), scores, atol=1e-4)
+    rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(8, 8)))
+    turned = detector().fit(X @ rotation)
+    one_by_one = np.concatenate([turned.score_samples(row[None] @ rotation) for row in X[:50]])
+    np.testing.assert_allclose(one_by_one, turned.score_samples(X @ rotation)[:50], atol=1e-9)

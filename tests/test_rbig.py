@@ -18,8 +18,8 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_info, threadpool_limits
 
-import skgauss.iteration
 import skgauss.rbig
+import skgauss.trace
 from skgauss._validation import numpy_generator
 from skgauss.canonical import canonical_columns
 from skgauss.exceptions import TiedColumnWarning
@@ -381,7 +381,7 @@ def test_an_interrupt_leaves_the_fitted_state(monkeypatch, n_layers):
     X = two_moons(1000, seed=0)
     model = rbig(max_layers=12).fit(X)
     before, unfitted = pickle.dumps(vars(model)), rbig()
-    add, done = skgauss.iteration.Trace.add, []
+    add, done = skgauss.trace.Trace.add, []
 
     def interrupted(*args, **kwargs):
         if len(done) == n_layers:
@@ -389,7 +389,7 @@ def test_an_interrupt_leaves_the_fitted_state(monkeypatch, n_layers):
         done.append(None)
         return add(*args, **kwargs)
 
-    monkeypatch.setattr(skgauss.iteration.Trace, "add", interrupted)
+    monkeypatch.setattr(skgauss.trace.Trace, "add", interrupted)
     for other in (model, unfitted):
         done.clear()
         with pytest.raises(KeyboardInterrupt):

@@ -149,3 +149,26 @@ def test_gaussian_tables_stop_at_once_and_are_learned(cases):
         depths.extend(layers)
     assert missed == []
     assert np.mean(np.array(depths) <= 2) >= 0.98
+
+
+@pytest.mark.parametrize("n_rows", [1500, 6000])
+def test_one_sentinel_does_not_end_it(n_rows):
+    """Held out or not: of eight splits of the larger table, three ended after one rotation."""
+    X, new = two_moons(n_rows, 0), two_moons(3000, 99)
+    broken = X.copy()
+    broken[7, 0] = 999999
+    reference = rbig().fit(X).score(new)
+    for seed in range(4):
+        model = rbig(random_state=seed).fit(broken)
+        assert model.n_layers_ > 10
+        assert model.score(new) > reference - 0.06
+        assert 0.3 < model.total_correlation_ < 1.0
+
+
+def test_the_unit_of_the_table_does_not_choose_the_depth():
+    """Layers beyond the last that moves anything gain what rounding gives and takes."""
+    X = two_moons(2000, 0)
+    one, other = rbig().fit(X), rbig().fit(2 * X)
+    assert one.n_layers_ == other.n_layers_
+    shift = X.shape[1] * np.log(2)
+    np.testing.assert_allclose(other.score_samples(2 * X) + shift, one.score_samples(X), atol=1e-9)

@@ -7,7 +7,7 @@ from typing import Any
 from skgauss._validation import validate_table
 from skgauss.information._crossfit import Options, as_asked
 from skgauss.information._scores import dependence, normal_scores
-from skgauss.iteration import mean_and_error
+from skgauss.weighted import mean_and_error
 
 __all__ = ["conditional_mutual_information", "mutual_information", "total_correlation"]
 

@@ -19,9 +19,9 @@ from skgauss.information._crossfit import (
     positive,
     varying,
 )
-from skgauss.iteration import mean_and_error
 from skgauss.resolution import column_resolution, spread_copies
 from skgauss.rotations import PCARotation
+from skgauss.weighted import mean_and_error
 
 __all__ = ["entropy", "kl_divergence", "negentropy"]
 

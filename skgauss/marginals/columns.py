@@ -8,13 +8,14 @@ distribution function steep there, and never a step.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.special import ndtri
 
 from skgauss.spline import TailedSpline, tailed_forward
 from skgauss.tails import LOG, POWER, tail_forward
+from skgauss.weighted import LARGEST_GAIN, root_mean_square
 
 __all__ = [
     "ColumnSpline",
@@ -22,12 +23,12 @@ __all__ = [
     "bulk",
     "distinct",
     "likeliest",
+    "log_densities",
     "standardisation",
     "tail_law",
 ]
 
 CONSTANT = 1e-200  # a smaller spread is none
-LARGEST_GAIN = 5.0  # nats
 _AFFINE_REACH = 4.0  # standard deviations, of the straight part of an affine column
 _FOLDS_BELOW = 2_000  # rows
 _N_FOLDS = 5
@@ -70,6 +71,11 @@ def distinct(column: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.nda
     return values[first], np.add.reduceat(weight, first)
 
 
+def _cdf(mass):
+    """Distribution function at the values that have these masses."""
+    return (np.cumsum(mass) - mass / 2) / mass.sum()
+
+
 def standardisation(column: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     """Median and normal-consistent interquartile range of a column, robustly positive.
 
@@ -92,8 +98,8 @@ def standardisation(column: np.ndarray, weight: np.ndarray) -> tuple[float, floa
     (7.0, 7.0)
     """
     values, mass = distinct(column, weight)
-    cdf = (np.cumsum(mass) - mass / 2) / mass.sum()
-    low, loc, high = (float(value) for value in np.interp([0.25, 0.5, 0.75], cdf, values))
+    quartiles = np.interp([0.25, 0.5, 0.75], _cdf(mass), values)
+    low, loc, high = (float(value) for value in quartiles)
     scale = (high - low) / (2 * float(ndtri(0.75)))
     if scale <= 1e-14 * max(abs(low), abs(high)):
         scale = float(np.average(np.abs(values - loc), weights=mass))
@@ -202,18 +208,27 @@ class ColumnSpline(NamedTuple):
 
     @classmethod
     def affine(cls, values: np.ndarray, mass: np.ndarray) -> Self:
-        """Straight line by mean and standard deviation."""
-        loc = np.average(values, weights=mass)
-        scale = np.sqrt(np.average((values - loc) ** 2, weights=mass))
+        """Straight line by mean and standard deviation, of values within reach of the bulk.
+
+        Those beyond twice the bulk's width, which no normal has, are brought there: a sentinel
+        would flatten the line for all others.
+        """
+        low, high = np.interp(bulk(_cdf(mass), mass.sum()), _cdf(mass), values)
+        within = np.clip(values, low - (high - low), high + (high - low))
+        loc = np.average(within, weights=mass)
+        scale = root_mean_square(within - loc, mass)
         if scale <= CONSTANT:
             loc, scale = values[0], 1.0
         z = np.array([-_AFFINE_REACH, _AFFINE_REACH])
-        return cls(loc + scale * z, z, np.full(2, 1 / scale), [_TAIL_CANDIDATES[0]] * 2)
+        return cls._with_tails(loc + scale * z, z, np.full(2, 1 / scale), values, mass)
 
     @classmethod
     def through(cls, x: np.ndarray, z: np.ndarray, values: np.ndarray, mass: np.ndarray) -> Self:
         """Spline through increasing knots and images; the tails are those of the values beyond."""
-        slope = _knot_slopes(x, z)
+        return cls._with_tails(x, z, _knot_slopes(x, z), values, mass)
+
+    @classmethod
+    def _with_tails(cls, x, z, slope, values, mass):
         tails = []
         for end, sign in ((0, -1), (-1, 1)):
             excess = slope[end] * sign * (values - x[end])
@@ -223,8 +238,7 @@ class ColumnSpline(NamedTuple):
 
     def log_density(self, values: np.ndarray) -> np.ndarray:
         """Log-density of values, less the normal's constant."""
-        z, log_slope = tailed_forward(assembled([self]), values[None])
-        return (log_slope - 0.5 * z**2)[0]
+        return log_densities([self], values)[0]
 
 
 def assembled(columns: Sequence[ColumnSpline]) -> TailedSpline:
@@ -249,7 +263,11 @@ def assembled(columns: Sequence[ColumnSpline]) -> TailedSpline:
     n_knots = max(len(column.x) for column in columns)
 
     def padded(arrays):
-        return np.array([np.pad(a, (n_knots - len(a), 0), mode="edge") for a in arrays])
+        rows = np.empty((len(arrays), n_knots))
+        for row, knots in zip(rows, arrays, strict=True):
+            row[: n_knots - len(knots)] = knots[0]
+            row[n_knots - len(knots) :] = knots
+        return rows
 
     laws = np.array([column.tails for column in columns])
     return TailedSpline(
@@ -261,37 +279,52 @@ def assembled(columns: Sequence[ColumnSpline]) -> TailedSpline:
     )
 
 
-class HasLogDensity(Protocol):
-    """What can be judged on values held out."""
+def log_densities(columns: Sequence[ColumnSpline], values: np.ndarray) -> np.ndarray:
+    """Log-densities of the same values under several columns, less the normal's constant.
 
-    def log_density(self, values: np.ndarray) -> np.ndarray:
-        """Log-density of values, less the normal's constant."""
+    Parameters
+    ----------
+    columns : sequence of ColumnSpline
+    values : array of shape (n_values,)
+
+    Returns
+    -------
+    log_densities : array of shape (n_columns, n_values)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.marginals.columns import ColumnSpline, log_densities
+    >>> line = ColumnSpline.affine(np.array([1.0, 3.0]), np.ones(2))
+    >>> log_densities([line, line], np.array([2.0, 3.0])).tolist()
+    [[0.0, -0.5], [0.0, -0.5]]
+    """
+    z, log_slope = tailed_forward(assembled(columns), np.tile(values, (len(columns), 1)))
+    return log_slope - 0.5 * z**2
 
 
 def likeliest(
     column: np.ndarray,
     weight: np.ndarray,
-    fit: Callable[[np.ndarray, np.ndarray], Sequence[HasLogDensity]],
+    tried: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     n_errors: float = 2.58,
-    largest_gain: float = np.inf,
     folds_below: int = _FOLDS_BELOW,
 ) -> int | None:
     """Choose among maps of a column the likeliest on rows held out.
 
     In a small table each fifth of the rows is held out once, else only the first. The rows come in
-    an order that is as good as random, so consecutive ones make a fold.
+    an order that is as good as random, so consecutive ones make a fold. A row counts at most five
+    nats, for a candidate or against it: the few rows far out neither decide alone, nor drown what
+    all others say.
 
     Parameters
     ----------
     column, weight : array of shape (n_rows,)
-    fit : callable
-        Called with the distinct values and their masses; returns a fixed number of candidates,
-        of which the one that is likelier than the straight line is wanted.
+    tried : callable
+        Called with the distinct values to be fitted, their masses, and the values held out; returns
+        the log-densities of these under every candidate, of shape (n_candidates, n_held_out).
     n_errors : float, default=2.58
         Standard errors by which a candidate has to beat the straight line.
-    largest_gain : float, default=inf
-        Nats that a row counts at most, for a candidate or against it: a bound keeps the few rows
-        far out from deciding alone, or from drowning what all others say.
     folds_below : int, default=2_000
         Rows of a table that is small.
 
@@ -303,9 +336,14 @@ def likeliest(
     Examples
     --------
     >>> import numpy as np
-    >>> from skgauss.marginals.columns import ColumnSpline, likeliest
-    >>> column = np.random.default_rng(0).normal(size=500)
-    >>> likeliest(column, np.ones(500), lambda *table: [ColumnSpline.affine(*table)]) is None
+    >>> from scipy.stats import laplace
+    >>> from skgauss.marginals.columns import likeliest
+    >>> rng, weight = np.random.default_rng(0), np.ones(500)
+    >>> def tried(values, mass, held_out):
+    ...     return laplace.logpdf(held_out[None]) + np.log(2 * np.pi) / 2
+    >>> likeliest(rng.laplace(size=500), weight, tried)
+    0
+    >>> likeliest(rng.normal(size=500), weight, tried) is None
     True
     """
     n_rows = weight.sum()
@@ -318,8 +356,7 @@ def likeliest(
             continue
         held_out, train = column[out], distinct(column[~out], weight[~out])
         base = ColumnSpline.affine(*train).log_density(held_out)
-        tried = [candidate.log_density(held_out) for candidate in fit(*train)]
-        gains.append(np.clip(np.array(tried) - base, -largest_gain, largest_gain))
+        gains.append(np.clip(tried(*train, held_out) - base, -LARGEST_GAIN, LARGEST_GAIN))
         weights.append(weight[out])
     if not gains:
         return None

@@ -11,12 +11,12 @@ from scipy.special import ndtri
 from skgauss._validation import Interval, StrOptions
 from skgauss.marginals.base import BaseMarginal
 from skgauss.marginals.columns import (
-    LARGEST_GAIN,
     ColumnSpline,
     assembled,
     bulk,
     distinct,
     likeliest,
+    log_densities,
 )
 from skgauss.spline import tailed_forward, tailed_inverse
 
@@ -82,10 +82,11 @@ def _chosen_n_bins(column, weight, resolution, n_errors):
     if not ladder:
         return None
 
-    def fit(values, mass):
-        return [histogram_spline(values, mass, k, resolution) for k in ladder]
+    def tried(values, mass, held_out):
+        splines = [histogram_spline(values, mass, k, resolution) for k in ladder]
+        return log_densities(splines, held_out)
 
-    best = likeliest(column, weight, fit, n_errors, LARGEST_GAIN)
+    best = likeliest(column, weight, tried, n_errors)
     return None if best is None else ladder[best]
 
 

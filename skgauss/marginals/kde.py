@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from skgauss._validation import Interval, StrOptions
 from skgauss.grid_spline import GridSpline
 from skgauss.marginals.base import BaseMarginal
-from skgauss.marginals.columns import LARGEST_GAIN, ColumnSpline, assembled, distinct, likeliest
+from skgauss.marginals.columns import ColumnSpline, assembled, distinct, likeliest
 from skgauss.marginals.smoothing import (
     Grid,
     binned_counts,
@@ -74,11 +74,12 @@ def _chosen_n_knots(column, weight, resolution, n_errors, grid):
     if not ladder:
         return None
 
-    def fit(values, mass):
+    def tried(values, mass, held_out):
         pilots = [quantile_spline(values, mass, k, resolution) for k in ladder]
-        return _refined(pilots, values, mass, grid)
+        columns = _refined(pilots, values, mass, grid)
+        return np.array([column.log_density(held_out) for column in columns])
 
-    best = likeliest(column, weight, fit, n_errors, LARGEST_GAIN)
+    best = likeliest(column, weight, tried, n_errors)
     return None if best is None else ladder[best]
 
 

@@ -13,7 +13,6 @@ from scipy.special import ndtri
 from skgauss._validation import Interval, StrOptions
 from skgauss.marginals.base import BaseMarginal
 from skgauss.marginals.columns import (
-    LARGEST_GAIN,
     ColumnSpline,
     bulk,
     distinct,
@@ -259,8 +258,9 @@ def _chosen_number(column, weight, n_errors):
     if not ladder:
         return None
 
-    def fit(values, mass):
-        return _mixture_columns(values, mass, ladder, _TRIED)
+    def tried(values, mass, held_out):
+        columns = _mixture_columns(values, mass, ladder, _TRIED)
+        return np.array([column.log_density(held_out) for column in columns])
 
-    best = likeliest(column, weight, fit, n_errors, LARGEST_GAIN, _FOLDS_BELOW)
+    best = likeliest(column, weight, tried, n_errors, _FOLDS_BELOW)
     return None if best is None else ladder[best]

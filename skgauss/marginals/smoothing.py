@@ -43,7 +43,6 @@ _BIN_REACH = 6.0  # standard deviations; values beyond count in the last bin
 _KNOT_REACH = 4.5
 _N_EM = 12
 _CHARGE = 1.0  # nats times the finest width: what a bump of that width costs
-_BASE_CHARGE = 0.0
 _MIN_NORMAL = 1e-3  # weight of the standard normal, for tails and gaps
 _FINE_ABOVE = 50_000  # rows
 _MIN_VARIANCE = 0.5  # of a direction: one that few rows span shows less, and nothing else
@@ -163,7 +162,7 @@ def binned_counts(Y: np.ndarray, weight: np.ndarray | None, grid: Grid) -> np.nd
     place = np.clip(Y, -_BIN_REACH, _BIN_REACH)
     place += _BIN_REACH
     place *= (n_bins - 1) / (2 * _BIN_REACH)
-    index = np.minimum(place, n_bins - 2).astype(np.int32)
+    index = np.clip(place.astype(np.int32), 0, n_bins - 2)  # nothing is counted beside the table
     place -= index
     index += np.arange(0, len(Y) * n_bins, n_bins, dtype=np.int32)[:, None]
     # Products with a sparse matrix sum in C, beside other threads; `bincount` does not.
@@ -268,7 +267,7 @@ def _choice(counts, grid, copies):
     allowed = np.triu(np.ones((n_widths, n_widths + 1)))  # set s: widths from s on, and normal
     weights, likelihood = _stack(share, densities.transpose(1, 0, 2), allowed)
     gains = n_rows * (likelihood - share @ np.log(normal)[:, None])
-    worth = gains - (_CHARGE / grid.widths + _BASE_CHARGE)
+    worth = gains - _CHARGE / grid.widths
     best = np.argmax(worth, axis=1)
     rows = np.arange(len(counts))
     columns = np.flatnonzero((worth[rows, best] > 0) & _is_spread(share, grid))

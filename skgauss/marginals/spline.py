@@ -12,12 +12,12 @@ from skgauss._validation import Interval, StrOptions
 from skgauss.marginals.base import BaseMarginal
 from skgauss.marginals.columns import (
     CONSTANT,
-    LARGEST_GAIN,
     ColumnSpline,
     assembled,
     bulk,
     distinct,
     likeliest,
+    log_densities,
 )
 from skgauss.spline import tailed_forward, tailed_inverse
 
@@ -30,6 +30,8 @@ _MIN_GAP = 1e-12  # of neighbouring knots, relative to their size
 
 def _spread(x):
     """Push knots apart, where values a rounding error apart hold the mass of several knots."""
+    if np.all(np.diff(x) > 2 * _MIN_GAP * np.maximum(np.abs(x[:-1]), _MIN_GAP)):
+        return x
     for k in range(1, len(x)):
         x[k] = max(x[k], x[k - 1] + _MIN_GAP * max(abs(x[k - 1]), _MIN_GAP))
     return x
@@ -88,10 +90,11 @@ def _select_column(column, weight, resolution, n_errors):
     """Spline with the number of knots that is likeliest on rows held out, or a straight line."""
     ladder = [k for k in _N_KNOTS if k * _ROWS_PER_KNOT <= weight.sum()]
 
-    def fit(values, mass):
-        return [quantile_spline(values, mass, k, resolution) for k in ladder]
+    def tried(values, mass, held_out):
+        splines = [quantile_spline(values, mass, k, resolution) for k in ladder]
+        return log_densities(splines, held_out)
 
-    best = likeliest(column, weight, fit, n_errors, LARGEST_GAIN) if ladder else None
+    best = likeliest(column, weight, tried, n_errors) if ladder else None
     values, mass = distinct(column, weight)
     if best is None:
         return ColumnSpline.affine(values, mass)

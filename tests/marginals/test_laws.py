@@ -202,3 +202,17 @@ def test_rows_far_out_do_not_decide(kind, name):
     X, held_out = column(name)[: N_ROWS // 2], column(name)[N_ROWS // 2 : -1]
     reference = SplineMarginal(n_knots=16).fit(X).score(held_out)
     assert clone(AUTO[kind]).fit(X).score(held_out) > reference - 0.15
+
+
+@pytest.mark.parametrize("marginal", AUTO.values(), ids=AUTO)
+@pytest.mark.parametrize("n_rows", [500, 2500])
+@pytest.mark.parametrize("value", [100.0, 1e6, 1e160, -1e199])
+def test_one_value_far_out_costs_the_others_little(marginal, n_rows, value):
+    """Whether it is among the rows that choose how fine the map is, or not: one of both in five."""
+    clean = np.random.default_rng(0).normal(size=(n_rows, 1))
+    X = np.vstack([clean, [[value]]])
+    marginals = [clone(marginal).set_params(random_state=seed).fit(X) for seed in range(6)]
+    reference = clone(marginal).fit(clean).score(clean)
+    assert min(fitted.score(clean) for fitted in marginals) > reference - 0.03
+    fitted = marginals[0]
+    np.testing.assert_allclose(fitted.inverse_transform(fitted.transform(X)), X, rtol=1e-9)

@@ -396,3 +396,11 @@ def test_one_row_and_no_variance_are_finite():
             spline, gain = fit(y)
         assert np.isfinite(gain).all()
         assert np.isfinite(spline.z).all()
+
+
+def test_what_is_no_number_is_counted_nowhere_else():
+    """A NaN as an index would be written beside the table."""
+    with np.errstate(invalid="ignore"):
+        counts = binned_counts(np.array([[0.0, np.nan], [0.0, 0.0]]), None, grid_for(2))
+    assert np.isnan(counts[0]).any()
+    assert counts[1].sum() == 2
