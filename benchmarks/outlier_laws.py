@@ -178,7 +178,7 @@ def speed(args) -> list[dict]:
     X = (rng.normal(size=(1_000_000, 10)) @ rng.normal(size=(10, 10))).astype(np.float32)
     detector = fitted(X[:10_000])
     for n_jobs in (1, 2):
-        detector.scorer_ = detector.scorer_._replace(n_jobs=n_jobs)
+        detector.set_params(n_jobs=n_jobs)
         start = time.perf_counter()
         scores = detector.score_samples(X)
         seconds = time.perf_counter() - start

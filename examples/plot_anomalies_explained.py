@@ -47,7 +47,7 @@ plt.show()
 # Why, in full
 # ------------
 #
-# The contributions of all columns add up: with the baseline, the mean score of training rows,
+# The contributions of all columns add up: with the baseline, the mean score of ordinary rows,
 # they are the score.
 
 strangest = patients.iloc[detector.score_samples(patients).argsort()[:10]]

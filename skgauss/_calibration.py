@@ -44,7 +44,7 @@ def held_out_rows(calibration, n_rows, rng) -> list[np.ndarray]:
     return [held_out]
 
 
-def pooled_p_values(calibration: list[HeldOut], X: np.ndarray) -> np.ndarray:
+def pooled_p_values(calibration: list[HeldOut], X: np.ndarray, n_jobs: int | None) -> np.ndarray:
     """Share of all rows held out that are at least as strange, each to the fit that left it out.
 
     Scores that differ by rounding are equal.
@@ -52,7 +52,7 @@ def pooled_p_values(calibration: list[HeldOut], X: np.ndarray) -> np.ndarray:
     n_rows = sum(part.weight.sum() for part in calibration)
     n_stranger = np.zeros(len(X))
     for scorer, scores, weight in calibration:
-        found = scorer(X)
+        found = scorer(X, n_jobs)
         share = conformal_p_values(found + rounding(found), scores, weight)
         n_stranger += share * (weight.sum() + 1) - 1
     return (n_stranger + 1) / (n_rows + 1)

@@ -22,16 +22,15 @@ class Scorer(NamedTuple):
 
     ensemble: Any
     typical: float | None
-    n_jobs: int | None
 
-    def raw(self, X):
-        """Log-density, or minus half the squared latent norm, block by block."""
+    def raw(self, X, n_jobs):
+        """Log-density, or minus half the squared latent norm; `n_jobs` threads if it is ours."""
         if isinstance(self.ensemble, EstimatorEnsemble):
             return self.ensemble.log_density(X)
-        return by_blocks(self.ensemble.log_density, X, self.n_jobs)
+        return by_blocks(self.ensemble.log_density, X, n_jobs)
 
-    def __call__(self, X):
-        raw = self.raw(X)
+    def __call__(self, X, n_jobs):
+        raw = self.raw(X, n_jobs)
         return raw if self.typical is None else -np.abs(raw - self.typical)
 
 

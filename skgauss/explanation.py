@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import check_scalar
 
-from skgauss._scoring import Scorer, by_blocks
+from skgauss._members import EstimatorEnsemble
+from skgauss._scoring import Scorer
 from skgauss._thresholds import ZERO_DENSITY
 from skgauss.content import draw_rows, n_weighted, ranked_columns
 from skgauss.kernel_ensemble import KernelEnsemble
-from skgauss.shapley import contributions, replaced_levels
+from skgauss.shapley import contributions, mean_contributions, replaced_levels
 
 __all__ = ["Explanation"]
 
@@ -18,7 +21,6 @@ _N_REFERENCE = 100  # training rows that explanations start from
 _N_REPLACED = 20  # training rows, where any score is explained by replacing columns
 _N_ORDERS = 10
 _STRANGE = 100.0  # nats
-_BLOCK = 64  # rows whose columns are replaced at a time
 
 
 class Explanation(NamedTuple):
@@ -30,7 +32,8 @@ class Explanation(NamedTuple):
         What every column adds to the score, in its units; the most negative one is the first reason
         to find a row strange.
     baseline : float
-        Mean score of training rows; with the contributions it adds up to the score.
+        Mean score of some training rows that are not flagged, with contributions the score: of at
+        most 100 for log-densities of the default density, else of 20 of them.
     scores : array of shape (n_rows,)
     columns : list of str
 
@@ -51,9 +54,23 @@ class Explanation(NamedTuple):
     columns: list
 
     def reasons(self, row: int, n_reasons: int = 3) -> list[tuple[str, float]]:
-        """Columns that make a row strange, the first reason first, with their contributions."""
-        order = np.argsort(self.contributions[row], kind="stable")[:n_reasons]
-        return [(self.columns[j], float(self.contributions[row, j])) for j in order]
+        """Columns that take most from the score of a row, the first reason first.
+
+        Parameters
+        ----------
+        row : int
+        n_reasons : int, default=3
+
+        Returns
+        -------
+        reasons : list of (str, float)
+            Columns and their contributions, all negative: fewer than `n_reasons`, or none, where no
+            more columns take something from the score.
+        """
+        check_scalar(n_reasons, "n_reasons", Integral, min_val=0)
+        shares = self.contributions[row]
+        order = np.argsort(shares, kind="stable")[:n_reasons]
+        return [(self.columns[j], float(shares[j])) for j in order if shares[j] < 0]
 
 
 def reference_rows(X: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -63,30 +80,36 @@ def reference_rows(X: np.ndarray, weight: np.ndarray, rng: np.random.Generator) 
     return rng.permutation(np.repeat(Y, counts, axis=1).T)
 
 
-def typical_shares(scorer: Scorer, reference: np.ndarray) -> np.ndarray | None:
+def typical_shares(scorer: Scorer, reference: np.ndarray, n_jobs: int | None) -> np.ndarray | None:
     """Mean contributions of reference rows, where they are integrals of the density itself."""
     if not isinstance(scorer.ensemble, KernelEnsemble) or scorer.typical is not None:
         return None
-    return _integrated(scorer)(reference).mean(axis=0)
+    return mean_contributions(reference, _integrated(scorer), _N_ORDERS, _rng(), n_jobs)
 
 
 def explained(
-    scorer: Scorer, X: np.ndarray, reference: np.ndarray, typical: np.ndarray | None, names: list
+    scorer: Scorer,
+    X: np.ndarray,
+    reference: np.ndarray,
+    typical: np.ndarray | None,
+    names: list,
+    n_jobs: int | None,
 ) -> Explanation:
     """Contributions that add up to the scores, from a baseline of reference rows.
 
     `typical` is what `typical_shares` has of them.
     """
     if typical is None:
-        shares, baseline = _replaced(scorer, X, reference)
+        shares, baseline = _replaced(scorer, X, reference, n_jobs)
     else:
-        shares = by_blocks(_integrated(scorer), X, scorer.n_jobs) - typical
+        shares = contributions(X, _integrated(scorer), _N_ORDERS, _rng(), n_jobs) - typical
         baseline = float(typical.sum())
-    return Explanation(shares, baseline, scorer(X), names)
+    return Explanation(shares, baseline, scorer(X, n_jobs), names)
 
 
-def _attributed(levels):
-    return lambda X: contributions(X, levels, _N_ORDERS, np.random.default_rng(0))
+def _rng():
+    """One generator for all rows: under the same orders, typical ones and others compare best."""
+    return np.random.default_rng(0)
 
 
 def _integrated(scorer):
@@ -96,28 +119,34 @@ def _integrated(scorer):
         rest = scorer.ensemble.along(rows, order)
         return np.vstack([np.zeros(len(rows)), rest])
 
-    return _attributed(levels)
+    return levels
 
 
-def _replaced(scorer, X, reference):
+def _replaced(scorer, X, reference, n_jobs):
     """The columns that are not known are taken from reference rows.
 
     What so has a density of zero is no worse than very strange, but for rows that have it
-    themselves: else the reasons of all others would drown in it.
+    themselves: else the reasons of all others would drown in it. Estimators given are not called
+    in several threads.
     """
-    reference, scores = reference[:_N_REPLACED], scorer(X)
-    seen = scorer(reference)
+    if isinstance(scorer.ensemble, EstimatorEnsemble):
+        n_jobs = 1
+    reference, scores = reference[:_N_REPLACED], scorer(X, n_jobs)
+
+    def score_alone(rows):  # within one of the threads
+        return scorer(rows, 1)
+
+    seen = score_alone(reference)
     seen = seen[seen > ZERO_DENSITY]
     very_strange = (seen.min() if len(seen) else 0.0) - _STRANGE
 
     def bounded(rows):
-        found = scorer(rows)
+        found = score_alone(rows)
         return np.where(found > ZERO_DENSITY, found, very_strange)
 
     baseline, shares = float(bounded(reference).mean()), np.empty(X.shape)
     is_zero = scores <= ZERO_DENSITY
-    for rows, score in ((np.flatnonzero(~is_zero), bounded), (np.flatnonzero(is_zero), scorer)):
-        attributed = _attributed(replaced_levels(score, reference, baseline))
-        for i in range(0, len(rows), _BLOCK):
-            shares[rows[i : i + _BLOCK]] = attributed(X[rows[i : i + _BLOCK]])
+    for rows, score in ((~is_zero, bounded), (is_zero, score_alone)):
+        levels = replaced_levels(score, reference, baseline)
+        shares[rows] = contributions(X[rows], levels, _N_ORDERS, _rng(), n_jobs)
     return shares, baseline

@@ -143,6 +143,32 @@ class KernelMember(NamedTuple):
 
     def log_density(self, exponents: np.ndarray, n_features: int, own: np.ndarray) -> np.ndarray:
         """Log-density of rows in so many columns, from the exponents (overwritten)."""
+        total = self._left_to_others(exponents, own)
+        largest = exponents.max(axis=1)
+        exponents -= largest[:, None]
+        np.exp(exponents, out=exponents)
+        return largest + np.log(exponents.sum(axis=1) / total) - n_features * _HALF_LOG_2PI
+
+    def along(self, Z: np.ndarray, order: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """Log-density of rows in the first columns of an order, for every number of them."""
+        centres, precision = np.ascontiguousarray(self.centres.T), 0.5 / self.variance
+        per_column, exponents = self.per_column(), np.tile(self.start(), (len(Z), 1))
+        total = self._left_to_others(exponents, own)
+        found, scratch = np.empty((len(order), len(Z))), np.empty_like(exponents)
+        for k, j in enumerate(order):
+            np.subtract(Z[:, j, None], centres[j], out=scratch)
+            scratch *= scratch
+            scratch *= precision
+            exponents += per_column
+            exponents -= scratch
+            largest = exponents.max(axis=1)
+            np.exp(np.subtract(exponents, largest[:, None], out=scratch), out=scratch)
+            found[k] = largest + np.log(scratch.sum(axis=1))
+        n_features = np.arange(1, len(order) + 1)[:, None]
+        return found - np.log(total) - n_features * _HALF_LOG_2PI
+
+    def _left_to_others(self, exponents, own):
+        """Take a row's own weight out of its exponents; the rows that are left, for each."""
         total = np.full(len(exponents), self.counts.sum())
         mine = np.flatnonzero(own >= 0)
         if mine.size and total[0] > 1:
@@ -152,10 +178,7 @@ class KernelMember(NamedTuple):
                 left = np.log((self.counts - 1) / self.counts)
             exponents[mine, own[mine]] += left[own[mine]]
             total[mine] -= 1
-        largest = exponents.max(axis=1)
-        exponents -= largest[:, None]
-        np.exp(exponents, out=exponents)
-        return largest + np.log(exponents.sum(axis=1) / total) - n_features * _HALF_LOG_2PI
+        return total
 
 
 def _far(Z):
@@ -308,14 +331,10 @@ class KernelEnsemble:
         keys = row_keys(X)
 
         def mean(members, z):
-            levels = np.zeros((len(order), len(X)))
+            total = np.zeros((len(order), len(X)))
             for member in members:
-                own, exponents = member.own(keys), np.tile(member.start(), (len(X), 1))
-                for k, j in enumerate(order):
-                    distance = (z[:, j, None] - member.centres[:, j]) ** 2
-                    exponents += member.per_column() - 0.5 * distance / member.variance
-                    levels[k] += member.log_density(exponents.copy(), k + 1, own)
-            return levels / len(members)
+                total += member.along(z, order, member.own(keys))
+            return total / len(members)
 
         of_margins = np.cumsum(margins[:, order], axis=1).T
         of_scales = np.cumsum(np.log(self.units.scale[order]))[:, None]

@@ -14,11 +14,14 @@ import polars as pl
 import pytest
 from scipy import stats
 from sklearn.base import BaseEstimator
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_moons
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skgauss import DensityOutlierDetector, RBIGTransformer
 from skgauss.bijections import ActNorm, Chain, Invertible1x1Conv
@@ -62,8 +65,7 @@ MAKERS = {
     "anomaly": lambda **kw: AnomalyDisplay.from_estimator(
         DensityOutlierDetector(n_estimators=2, random_state=0).fit(small_table()),
         small_table(),
-        n_strangest=3,
-        **kw,
+        **{"n_strangest": 3, **kw},
     ),
     "gaussianization": lambda **kw: GaussianizationDisplay.from_estimator(
         SplineMarginal().fit(small_table()), small_table(), **kw
@@ -445,6 +447,57 @@ def test_equal_scores_have_a_histogram(score, apart):
 def test_an_estimator_without_reasons_is_refused():
     with pytest.raises(TypeError, match="KernelDensity gives no reasons"):
         AnomalyDisplay.from_estimator(KernelDensity().fit(small_table()), small_table())
+
+
+@pytest.mark.parametrize(
+    ("before", "named"),
+    [
+        (StandardScaler(), "b"),
+        (make_column_transformer((StandardScaler(), ["b", "a"])), "standardscaler__b"),
+        (FunctionTransformer(np.asarray), "column 1"),  # that gives no names
+        (None, "b"),
+    ],
+    ids=str,
+)
+def test_reasons_of_a_pipeline_are_the_columns_that_its_last_step_sees(before, named):
+    X = small_table().copy()
+    X[7, 1] = X[:, 1].max() * 10
+    frame = pd.DataFrame(X, columns=["a", "b", "c"], index=[f"row {i}" for i in range(300)])
+    model = DensityOutlierDetector(n_estimators=2, random_state=0)
+    pipeline = make_pipeline(*([] if before is None else [before]), model).fit(frame)
+    display = AnomalyDisplay.from_estimator(pipeline, frame, n_strangest=2)
+    assert display.rows[0] == "row 7"
+    assert display.reasons[0][0][0] == named
+    assert display.threshold == pipeline[-1].offset_
+    np.testing.assert_array_equal(display.scores, pipeline.score_samples(frame))
+
+
+def test_reasons_of_a_pipeline_without_names_are_numbered():
+    pipeline = make_pipeline(StandardScaler(), DensityOutlierDetector(n_estimators=2))
+    X = small_table().copy()
+    X[7, 1] = X[:, 1].max() * 10
+    display = AnomalyDisplay.from_estimator(pipeline.fit(X), X, n_strangest=1)
+    assert (display.rows, display.reasons[0][0][0]) == ([7], "column 1")
+    with pytest.raises(TypeError, match="KernelDensity gives no reasons"):
+        AnomalyDisplay.from_estimator(make_pipeline(StandardScaler(), KernelDensity()).fit(X), X)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "least"),
+    [("n_strangest", 0, 1), ("n_strangest", -1, 1), ("n_reasons", -1, 0), ("subsample", 0, 1)],
+)
+def test_too_few_rows_or_reasons_are_refused_by_name(name, value, least):
+    with pytest.raises(ValueError, match=f"{name} == {value}, must be >= {least}"):
+        MAKERS["anomaly"](**{"n_strangest": 3, name: value})
+
+
+def test_columns_that_add_to_a_score_are_no_reasons():
+    X = small_table()
+    model = DensityOutlierDetector(n_estimators=2, random_state=0).fit(X)
+    assert (model.explain(X).contributions > 0).any()
+    display = AnomalyDisplay.from_estimator(model, X, n_strangest=300, n_reasons=3)
+    assert all(share < 0 for reasons in display.reasons for _, share in reasons)
+    assert not any("+" in text.get_text() for text in display.reasons_)
 
 
 def test_scores_far_below_the_threshold_share_a_bar_of_its_colour():

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgauss import DensityOutlierDetector, GlowGaussianizer, RBIGTransformer
+from skgauss._threads import parallel
 from skgauss._thresholds import threshold
 from skgauss.exceptions import InconsistentVersionWarning
 from tests.estimators import correlated, detector, small_table, ties_allowed
@@ -141,6 +142,20 @@ def test_it_pickles_and_repeats_itself():
     np.testing.assert_allclose(threads.score_samples(X), model.score_samples(X), rtol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["score_samples", "p_values", "explain"])
+def test_n_jobs_is_that_of_the_call(method, monkeypatch):
+    model, asked = detector(calibration="cross", n_jobs=1).fit(correlated(80)), []
+
+    def noted(n_jobs):
+        asked.append(n_jobs)
+        return parallel(n_jobs)
+
+    monkeypatch.setattr("skgauss._scoring.parallel", noted)
+    getattr(model.set_params(n_jobs=2), method)(correlated(80)[:5])
+    assert asked
+    assert set(asked) == {2}
+
+
 def test_a_detector_of_another_version_is_named(monkeypatch):
     saved = pickle.dumps(detector().fit(correlated()))
     monkeypatch.setattr("skgauss.__version__", "99")
@@ -185,7 +200,7 @@ def test_clones_fitted_to_a_row_have_no_say_about_it():
     X = correlated(100)
     kernel = KernelDensity(bandwidth=1e-3)
     model = detector(estimator=kernel, n_estimators=10, max_samples=50).fit(X)
-    nearby = X + 1e-9  # no training row, though its kernels are there
+    nearby = X + 1e-5  # no training row, though its kernels are there
     assert np.all(model.score_samples(X) < model.score_samples(nearby))
 
 

@@ -11,8 +11,11 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.mixture import GaussianMixture
 
+from skgauss._threads import parallel
 from skgauss.conformal import benjamini_hochberg, conformal_p_values
-from skgauss.shapley import contributions, replaced_levels
+from skgauss.explanation import Explanation
+from skgauss.kernel_ensemble import KernelEnsemble
+from skgauss.shapley import contributions, mean_contributions, replaced_levels
 from tests.estimators import correlated, detector
 
 # p-values
@@ -69,6 +72,27 @@ def test_weights_of_calibration_scores_are_copies():
     np.testing.assert_allclose(weighted, copied)
 
 
+@pytest.mark.parametrize("calibration", [0.3, "cross"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_calibration_scores_belong_to_the_rows_that_are_named(calibration, weighted):
+    X, weight = correlated(90), np.random.default_rng(1).integers(0, 3, 90)
+    model = detector(calibration=calibration, n_estimators=2)
+    model.fit(X, sample_weight=weight if weighted else None)
+    rows, n_before = model.calibration_indices_, 0
+    for held_out in model.calibration_:
+        of_part = rows[n_before : n_before + len(held_out.scores)]
+        np.testing.assert_allclose(held_out.scorer(X[of_part], 1), held_out.scores, rtol=1e-9)
+        n_before += len(held_out.scores)
+    fitted = np.flatnonzero(weight) if weighted else np.arange(90)
+    assert set(rows) <= set(fitted)
+    assert len(set(rows)) == len(rows) == len(model.calibration_scores_)
+    assert len(rows) == (len(fitted) if calibration == "cross" else round(0.3 * len(fitted)))
+
+
+def test_without_calibration_no_rows_are_named():
+    assert detector().fit(correlated(50)).calibration_indices_ is None
+
+
 def test_benjamini_hochberg_takes_a_p_value_at_its_level():
     assert benjamini_hochberg(np.array([0.1, 0.9, 0.9]), 0.3).tolist() == [True, False, False]
 
@@ -91,6 +115,60 @@ def test_an_order_and_its_reverse_share_a_product_alike():
         products = np.column_stack([X[:, 0] * X[:, 1], X[:, 2] * X[:, 3]])
         halves = np.repeat(products, 2, axis=1) / 2
         np.testing.assert_allclose(contributions(X, levels, 2, rng), halves)
+
+
+def products(X, order):
+    """Value function: how much the columns that are known lie above zero, times each other."""
+    shown = np.zeros((len(order) + 1, *X.shape))
+    for k in range(len(order) + 1):
+        shown[k][:, order[:k]] = X[:, order[:k]]
+    return np.prod(1 + np.abs(shown), axis=2) - 1
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 30, 100, 230])
+def test_mean_contributions_are_about_the_mean_and_add_up_to_that_of_the_values(n_rows):
+    X, seen = np.random.default_rng(0).uniform(0.5, 1, size=(n_rows, 4)), []
+
+    def levels(rows, order):
+        seen.append(len(rows))
+        return products(rows, order)
+
+    found = mean_contributions(X, levels, 10, np.random.default_rng(1))
+    n_seen = sum(seen)
+    each = contributions(X, products, 10, np.random.default_rng(1))
+    np.testing.assert_allclose(found, each.mean(axis=0), rtol=0.03 if n_rows > 20 else 1e-12)
+    assert found.sum() == pytest.approx(each.sum(axis=1).mean())
+    assert n_seen <= max(10 * min(n_rows, 20), 2 * n_rows) + 2 * n_rows
+
+
+DETECTORS = [
+    detector(),
+    detector(criterion="latent_norm", n_estimators=2),
+    detector(criterion="typicality", n_estimators=2),
+    detector(estimator=GaussianMixture(2, random_state=0)),
+]
+
+
+@pytest.mark.parametrize("model", DETECTORS, ids=str)
+def test_threads_share_the_orders_of_a_single_row_and_change_no_bit(model, monkeypatch):
+    X, shared = correlated(150, 3), []
+
+    def noted(n_jobs):
+        def run(tasks):
+            tasks = list(tasks)
+            shared.append((n_jobs, len(tasks)))
+            return parallel(n_jobs)(tasks)
+
+        return run
+
+    monkeypatch.setattr("skgauss.shapley.parallel", noted)
+    fitted = clone(model).fit(X)
+    again = pickle.loads(pickle.dumps(fitted)).set_params(n_jobs=2)
+    one, two = (m.explain(X[:1]) for m in (fitted, again))
+    np.testing.assert_array_equal(one.contributions, two.contributions)
+    assert one.baseline == two.baseline
+    assert (2, 10) in shared or model.estimator is not None  # that is called in one thread
+    assert {n_tasks for _, n_tasks in shared if n_tasks} == {10}
 
 
 def planted(kind, seed):
@@ -125,16 +203,7 @@ def test_the_planted_column_is_the_first_reason(kind):
     assert np.mean(hits) >= 0.9
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        detector(),
-        detector(criterion="latent_norm", n_estimators=2),
-        detector(criterion="typicality", n_estimators=2),
-        detector(estimator=GaussianMixture(2, random_state=0)),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("model", DETECTORS, ids=str)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_contributions_and_baseline_add_up_to_the_score(model, dtype):
     frame = pd.DataFrame(1000 * correlated(), columns=list("abcd")).astype(dtype)
@@ -144,8 +213,16 @@ def test_contributions_and_baseline_add_up_to_the_score(model, dtype):
     np.testing.assert_allclose(total, explanation.scores, rtol=0, atol=1e-8)
     np.testing.assert_array_equal(explanation.scores, fitted.score_samples(frame[:20]))
     assert explanation.columns == list("abcd")
-    reasons = explanation.reasons(3, 2)
-    assert [contribution for _, contribution in reasons] == sorted(explanation.contributions[3])[:2]
+
+
+def test_reasons_are_what_takes_from_the_score_the_most_first():
+    shares = np.array([[0.5, -1.0, 0.0, -3.0], [0.1, 0.2, 0.0, 0.3]])
+    explanation = Explanation(shares, 0.0, shares.sum(axis=1), list("abcd"))
+    assert explanation.reasons(0) == [("d", -3.0), ("b", -1.0)]
+    assert explanation.reasons(0, 1) == [("d", -3.0)]
+    assert explanation.reasons(1) == []
+    with pytest.raises(ValueError, match="n_reasons == -1, must be >= 0"):
+        explanation.reasons(0, -1)
 
 
 def test_one_far_row_does_not_blur_the_reasons_of_others():
@@ -175,6 +252,24 @@ def test_what_all_explanations_share_is_found_once():
     expected = detector().fit(X + 100).explain(X[:5] + 100)
     found = model.explain(X[:5] + 100)
     np.testing.assert_array_equal(found.contributions, expected.contributions)
+
+
+def test_what_explanations_share_is_the_mean_over_reference_rows_for_a_part_of_the_cost(
+    monkeypatch,
+):
+    model, n_rows = detector(n_estimators=4).fit(correlated(500, 5)), []
+    along = KernelEnsemble.along
+
+    def counted(self, X, order):
+        n_rows.append(len(X))
+        return along(self, X, order)
+
+    monkeypatch.setattr(KernelEnsemble, "along", counted)
+    explanation = model.explain(correlated(500, 5)[:1])
+    assert sum(n_rows) == 10 + 2 * 100  # row and order pairs: its own, those of the reference
+    reference = model.explain(model.reference_)
+    np.testing.assert_allclose(reference.contributions.mean(axis=0), 0, atol=0.05)
+    assert explanation.baseline == pytest.approx(reference.scores.mean())
 
 
 def test_explanations_start_from_rows_as_frequent_as_they_are():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from skgauss.display._axes import BLUE, ORANGE, axes_grid, merged, random_rows
+from skgauss.display._axes import BLUE, ORANGE, axes_grid, column_names, merged, random_rows
+from skgauss.explanation import Explanation
 
 __all__ = ["AnomalyDisplay"]
 
@@ -16,6 +20,20 @@ _FARTHEST = 50.0  # interquartile ranges below the first quartile that a histogr
 
 def _rows(X, index):
     return X.iloc[index] if hasattr(X, "iloc") else X[index]
+
+
+def _explained(detector, before, X) -> Explanation:
+    """Reasons in the columns that the steps before a detector give it, by the names they give."""
+    if not before:
+        return detector.explain(X)
+    explanation = detector.explain(before.transform(X))
+    given = getattr(before, "feature_names_in_", None)
+    given = column_names(X, np.shape(X)[1]) if given is None else given
+    try:
+        names = before.get_feature_names_out(given)
+    except AttributeError:  # a step gives none: the names are the detector's own
+        return explanation
+    return explanation._replace(columns=list(names))
 
 
 def _told(number, form):
@@ -35,7 +53,8 @@ class AnomalyDisplay:
     """Scores of rows with the threshold, and why the strangest ones are strange.
 
     On the left a histogram of the scores and the threshold below which rows are outliers. On the
-    right the lowest-scoring rows, with what the columns that count most take from their score.
+    right the lowest-scoring rows, with what the columns that count most take from their score;
+    columns that add to it are no reasons.
 
     It is recommended to use `from_estimator` to create a display.
 
@@ -48,7 +67,8 @@ class AnomalyDisplay:
         Labels of the strangest rows, the strangest first.
     row_scores : array of shape (n_strangest,)
     reasons : list of lists of (str, float)
-        For each of these rows, columns and their contributions, the first reason first.
+        For each of these rows, columns and their contributions, the first reason first; see
+        `skgauss.explanation.Explanation.reasons`.
 
     Attributes
     ----------
@@ -105,12 +125,14 @@ class AnomalyDisplay:
 
         Parameters
         ----------
-        estimator : fitted DensityOutlierDetector
+        estimator : fitted DensityOutlierDetector, or Pipeline that ends with one
+            Behind a pipeline, reasons are the columns that its last step sees, by the names of
+            its ``get_feature_names_out`` if all steps have it.
         X : array-like of shape (n_rows, n_features)
         n_strangest, n_reasons : int
-            How many rows to explain, and with how many columns.
+            How many rows to explain, at least 1, and with how many columns at most, at least 0.
         subsample : int or None, default=None
-            Rows drawn at random that are scored; None means all.
+            Rows drawn at random that are scored, at least 1; None means all.
         random_state : int, RandomState instance or None, default=None
             Of the subsample.
         ax : matplotlib Axes or two of them, default=None
@@ -125,13 +147,23 @@ class AnomalyDisplay:
         Raises
         ------
         TypeError
-            If the estimator cannot explain its scores.
+            If the estimator cannot explain its scores, or a number of rows is no integer.
+        ValueError
+            If a number of rows or reasons is less than described.
         """
+        check_scalar(n_strangest, "n_strangest", Integral, min_val=1)
+        check_scalar(n_reasons, "n_reasons", Integral, min_val=0)
+        if subsample is not None:
+            check_scalar(subsample, "subsample", Integral, min_val=1)
         check_is_fitted(estimator)
-        if not hasattr(estimator, "explain"):
+        before, detector = None, estimator
+        if isinstance(estimator, Pipeline):
+            before, detector = estimator[:-1], estimator[-1]
+        if not hasattr(detector, "explain"):
             raise TypeError(
-                f"{type(estimator).__name__} gives no reasons: an estimator with explain is "
-                "needed, such as DensityOutlierDetector(estimator=...) around it."
+                f"{type(detector).__name__} gives no reasons: an estimator with explain is "
+                "needed, such as DensityOutlierDetector(estimator=...) around it, or a Pipeline "
+                "that ends with one."
             )
         X = X if hasattr(X, "columns") else np.asarray(X)
         drawn = random_rows(np.arange(len(X)), subsample, random_state)
@@ -139,10 +171,10 @@ class AnomalyDisplay:
         scores = estimator.score_samples(X)
         order = np.argsort(scores, kind="stable")[:n_strangest]
         index = getattr(X, "index", None)
-        explanation = estimator.explain(_rows(X, order))
+        explanation = _explained(detector, before, _rows(X, order))
         display = cls(
             scores=scores,
-            threshold=float(estimator.offset_),
+            threshold=float(detector.offset_),
             rows=[int(drawn[i]) if index is None else index[i] for i in order],
             row_scores=scores[order],
             reasons=[explanation.reasons(i, n_reasons) for i in range(len(order))],
@@ -210,6 +242,5 @@ class AnomalyDisplay:
         ):
             why = ", ".join(f"{name} ({_told(value, '+.1f')})" for name, value in reasons)
             place = 1 - (i + 0.5) / (len(self.rows) + 0.5)
-            self.reasons_.append(
-                ax.text(0, place, f"{row}  [{_told(score, '.1f')}]  {why}", **style)
-            )
+            line = f"{row}  [{_told(score, '.1f')}]  {why}".rstrip()
+            self.reasons_.append(ax.text(0, place, line, **style))
