@@ -12,7 +12,15 @@ from skgauss.marginals import SplineMarginal
 from skgauss.resolution import column_resolution
 from skgauss.spline import tailed_forward
 
-__all__ = ["Margin", "Units", "central_columns", "common_values", "lost_columns", "smooth_margin"]
+__all__ = [
+    "Margin",
+    "Units",
+    "central_columns",
+    "coarse_margin",
+    "common_values",
+    "lost_columns",
+    "smooth_margin",
+]
 
 _FARTHEST = 1e100  # standardised values: beyond, all are as far
 _STILL = 1e-6  # of its value: standard deviation of a constant column
@@ -20,6 +28,7 @@ _ATOM = 0.02  # share of the rows that makes a repeated value a common one
 _ATOM_WIDTH = 0.1  # standard deviations that an atom in a continuous column is spread over
 _ATOM_PIECES = 64
 _SELDOM = 0.5  # of what is expected: a column varies in rows left out, mostly
+_COARSE_KNOTS = 4
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # whose multiples fill an interval evenly
 
 
@@ -119,6 +128,11 @@ def _deviation(column, weight):
 def _evenly(n):
     """Numbers that fill the interval from -0.5 to 0.5."""
     return (np.arange(n) * _GOLDEN_RATIO) % 1 - 0.5
+
+
+def coarse_margin(Y, weight):
+    """Smooth maps of four knots, which take scale and skewness out, and leave gaps and modes in."""
+    return smooth_margin(Y, weight, _COARSE_KNOTS)
 
 
 def smooth_margin(Y, weight, n_knots):

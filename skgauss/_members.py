@@ -9,7 +9,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skgauss._nested import called, unseeded
 from skgauss._threads import parallel
-from skgauss.content import row_keys
+from skgauss.content import row_keys, told_apart_in_single
 from skgauss.resolution import column_resolution
 from skgauss.robust import central_rows
 
@@ -22,8 +22,9 @@ _LOWEST = -1e100  # in place of the logarithm of zero: differences stay finite
 class EstimatorEnsemble:
     """Clones of an estimator, each fitted to a subsample, or one to all rows."""
 
-    def __init__(self, estimators, keys, by_latents):
-        self.estimators, self.keys, self.by_latents = estimators, keys, by_latents
+    def __init__(self, estimators, keys, single, by_latents):
+        self.estimators, self.keys, self.single = estimators, keys, single
+        self.by_latents = by_latents
 
     @classmethod
     def fit(cls, estimator, table, rows, rng, *, n_members, max_samples, trim, by_latents, n_jobs):
@@ -41,8 +42,11 @@ class EstimatorEnsemble:
             member.set_params(**{name: int(rng.integers(2**31 - 1)) for name in seeds})
             tasks.append((member, X[drawn], taken(fit_params, drawn, len(X))))
         members = parallel(n_jobs)(delayed(_fitted)(*task) for task in tasks)
-        keys = [row_keys(X_drawn) for _, X_drawn, _ in tasks] if n_members > 1 else []
-        return cls(members, keys, by_latents)
+        if n_members == 1:
+            return cls(members, [], False, by_latents)
+        single = told_apart_in_single(X[rows])
+        keys = [row_keys(X_drawn, single=single) for _, X_drawn, _ in tasks]
+        return cls(members, keys, single, by_latents)
 
     def log_density(self, X):
         """Mean over the members; those fitted to a row itself have no say if others have."""
@@ -54,7 +58,7 @@ class EstimatorEnsemble:
         scores = np.array([self._score(estimator, X) for estimator in self.estimators])
         if len(scores) == 1:
             return scores[0]
-        keys = row_keys(X)
+        keys = row_keys(X, single=self.single)
         heard = np.array([~np.isin(keys, fitted) for fitted in self.keys])
         heard |= ~heard.any(axis=0)
         return np.sum(np.where(heard, scores, 0.0), axis=0) / heard.sum(axis=0)

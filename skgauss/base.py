@@ -169,9 +169,10 @@ class BaseGaussianizer(
     def _rows(self, Z: np.ndarray) -> np.ndarray:
         """Rows of validated latents, in their precision."""
         X = np.empty(Z.shape, Z.dtype)
-        farthest = np.finfo(Z.dtype).max  # what single precision cannot hold is as far as it can
+        farthest = np.finfo(Z.dtype).max
         for part, x in self._blocks(self._inverse, Z):
-            X[part] = np.clip(x, -farthest, farthest)
+            # What single precision cannot hold is as far as it can.
+            X[part] = x if Z.dtype == x.dtype else np.clip(x, -farthest, farthest)
         return X
 
     def _weigh(self, X: np.ndarray) -> np.ndarray:

@@ -6,9 +6,10 @@ import numpy as np
 
 from skgauss.canonical import GOLDEN, mixed
 
-__all__ = ["draw_rows", "n_weighted", "ranked_columns", "row_keys"]
+__all__ = ["draw_rows", "n_weighted", "ranked_columns", "row_keys", "told_apart_in_single"]
 
 _MOST = 2.0**53  # rows that weights can stand for
+_NEARLY_ALL = 0.99
 _HALF_DIGIT = np.uint64(1 << 28)  # of a float64's 52 bits behind the point, 23 are left
 
 
@@ -107,11 +108,8 @@ def draw_rows(weight: np.ndarray, n_drawn: int, rng: np.random.Generator) -> np.
     return np.bincount(np.minimum(drawn, len(weight) - 1), minlength=len(weight))
 
 
-def row_keys(X: np.ndarray) -> np.ndarray:
-    """Give every row a key of 64 bits, made from the first seven digits of its values.
-
-    A row that was single precision in between, or that a matrix product made among other rows, is
-    the same row.
+def told_apart_in_single(X: np.ndarray) -> bool:
+    """Whether nearly all rows that differ do so in single precision, too.
 
     Parameters
     ----------
@@ -119,9 +117,35 @@ def row_keys(X: np.ndarray) -> np.ndarray:
 
     Returns
     -------
+    told_apart : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.content import told_apart_in_single
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> told_apart_in_single(X), told_apart_in_single(X + 1e9)
+    (True, False)
+    """
+    n_single, n_exact = (len(np.unique(row_keys(X, single=single))) for single in (True, False))
+    return n_single >= _NEARLY_ALL * n_exact
+
+
+def row_keys(X: np.ndarray, *, single: bool = False) -> np.ndarray:
+    """Give every row a key of 64 bits, made from its float64 bytes.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+    single : bool, default=False
+        Round values to the digits of single precision (not to its range) first: a row that was
+        single precision in between, or that a matrix product made among other rows, has then the
+        key that it had.
+
+    Returns
+    -------
     keys : array of uint64 of shape (n_rows,)
-        Equal for rows that are equal in single precision (but for its range); for others equal by
-        accident only, once in 2^64 pairs.
+        Equal for equal rows; for others equal by accident only, once in 2^64 pairs.
 
     Examples
     --------
@@ -130,12 +154,17 @@ def row_keys(X: np.ndarray) -> np.ndarray:
     >>> a, b, c = row_keys(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
     >>> bool(a == c), bool(a == b)
     (True, False)
-    >>> bool(row_keys(np.array([[1.0, 2.0 + 1e-14]]))[0] == a)
+    >>> near = np.array([[1.0, 2.0 + 1e-14]])
+    >>> bool(row_keys(near)[0] == a)
+    False
+    >>> bool(row_keys(near, single=True)[0] == row_keys(np.array([[1.0, 2.0]]), single=True)[0])
     True
     """
     keys = np.zeros(len(X), np.uint64)
     for column in X.T:
         words = np.add(column, 0.0, dtype=np.float64).view(np.uint64)
-        words = (words + _HALF_DIGIT) & ~(2 * _HALF_DIGIT - np.uint64(1))
+        if single:  # half to even
+            even = words // (2 * _HALF_DIGIT) % np.uint64(2)
+            words = (words + _HALF_DIGIT - np.uint64(1) + even) & ~(2 * _HALF_DIGIT - np.uint64(1))
         keys = mixed((keys ^ words) + GOLDEN)
     return keys

@@ -10,7 +10,7 @@ from sklearn.utils import check_scalar
 
 from skgauss._members import EstimatorEnsemble
 from skgauss._scoring import Scorer
-from skgauss._thresholds import ZERO_DENSITY
+from skgauss._thresholds import ZERO_DENSITY, rounding
 from skgauss.content import draw_rows, n_weighted, ranked_columns
 from skgauss.kernel_ensemble import KernelEnsemble
 from skgauss.shapley import contributions, mean_contributions, replaced_levels
@@ -70,7 +70,8 @@ class Explanation(NamedTuple):
         check_scalar(n_reasons, "n_reasons", Integral, min_val=0)
         shares = self.contributions[row]
         order = np.argsort(shares, kind="stable")[:n_reasons]
-        return [(self.columns[j], float(shares[j])) for j in order if shares[j] < 0]
+        least = rounding(self.scores[row])
+        return [(self.columns[j], float(shares[j])) for j in order if shares[j] < -least]
 
 
 def reference_rows(X: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:

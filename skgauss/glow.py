@@ -160,6 +160,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         losses, of the fit that did without these rows, where few rows are fitted again.
     n_iter_ : int
         Iterations made.
+    best_iter_ : int
+        The iteration that was kept; 0 where no steps are worth their training on the rows held out,
+        or all time went to the head: then the head is the model, and the steps only turn it.
     stopped_by_ : {"max_iter", "early_stopping", "max_time", "diverged", "callback", "untrained"}
         What ended the training; "untrained" where all time went to the head.
     n_parameters_ : int
@@ -334,7 +337,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
             self.noise_width_ = noise_width(X, names, dequantize=self.dequantize, weight=weight)
         X, weight = spread_copies(X, weight, self.noise_width_)
         split = self.early_stopping and not one_pass
-        train, held_out = split_rows(len(X), self.validation_fraction if split else 0.0, rng)
+        fraction = self.validation_fraction if split else 0.0
+        train, held_out = split_rows(len(X), fraction, rng, few_too=carry_on)
         if carry_on:  # the same rows are held out, the others come in another order
             rng = np.random.default_rng([int(rng.integers(2**63)), self.n_iter_])
         table = Table(X, weight, self.noise_width_, rng, np.dtype(self.dtype))
@@ -467,6 +471,9 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         scores = [*before.get("validation_scores_", []), *progress.validation_scores]
         self.validation_scores_ = scores
         self.n_iter_ = len(self.loss_curve_)
+        made = self.n_iter_ - len(progress.loss_curve)
+        kept = progress.best_iter
+        self.best_iter_ = made + kept if kept else before.get("best_iter_", 0)
         self.stopped_by_ = progress.stopped
         self.n_parameters_ = int(progress.best.size)
 

@@ -21,7 +21,7 @@ from skgauss.moments import VARIANCE_FLOOR, Moments
 from skgauss.rotations import ica_axes, random_axes, turned
 from skgauss.table import Columns, total
 from skgauss.trace import Trace
-from skgauss.weighted import exceeds
+from skgauss.weighted import bounded, exceeds
 
 __all__ = ["IterationOptions", "add_layers"]
 
@@ -146,7 +146,8 @@ def _worthwhile_marginal(table, template):
     fitted = clone(template)
     fitted._fit_columns(train.Y, train.weight)
     gains = fitted._log_density_by_column(held_out.Y) + held_out.Y**2 / 2
-    columns = np.flatnonzero([exceeds(gain, held_out.weight, _SURELY) for gain in gains])
+    weight = held_out.weight
+    columns = np.flatnonzero([exceeds(bounded(gain, weight), weight, _SURELY) for gain in gains])
     if not len(columns):
         return MarginalColumns(columns, None)
     template._fit_columns(table.Y[columns], table.weight)

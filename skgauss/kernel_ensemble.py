@@ -44,13 +44,12 @@ from typing import NamedTuple, Self
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from skgauss._margin import central_columns, lost_columns, smooth_margin
-from skgauss.content import draw_rows, n_weighted, row_keys
+from skgauss._margin import central_columns, coarse_margin, lost_columns, smooth_margin
+from skgauss.content import draw_rows, n_weighted, row_keys, told_apart_in_single
 from skgauss.robust import central_rows
 
 __all__ = ["KernelEnsemble", "KernelMember"]
 
-_COARSE_KNOTS = 4
 _MARGIN_ROWS = 10_000  # that the margins are fitted to
 _FLOOR = 0.05  # standard deviations, added to a distance between neighbours
 _SHARE = 0.8  # of the rows, at most, in one member
@@ -226,6 +225,8 @@ class KernelEnsemble:
 
     Attributes
     ----------
+    single : bool
+        Whether rows are known by what they are in single precision, where that tells them apart.
     stiffness : float
         What the kernels' variance was multiplied by; log-densities of rows are the closer together.
     members : list of KernelMember
@@ -248,11 +249,12 @@ class KernelEnsemble:
 
     def __init__(self, Y, weight, n_members, max_samples, rng, trim="auto"):
         Y_few, few = Y[:, :_MARGIN_ROWS], weight[:_MARGIN_ROWS]
-        central = central_rows(Y_few, few, trim)
+        self.coarse = coarse_margin(Y_few, few)
+        central = central_rows(Y_few, few, trim, self.coarse)
         lost = lost_columns(Y_few, few, central)
-        self.coarse = smooth_margin(Y_few, few, _COARSE_KNOTS)
+        self.single = told_apart_in_single(Y_few.T)
         Y_kept, kept = central_columns(Y_few, few, central, lost)
-        self.fine, self.stiff = (smooth_margin(Y_kept, kept, k) for k in ("auto", _COARSE_KNOTS))
+        self.fine, self.stiff = smooth_margin(Y_kept, kept, "auto"), coarse_margin(Y_kept, kept)
         stiffness = min(_STIFFEST, 1 + (_STIFF_ROWS / n_weighted(weight)) ** 2) if trim else 1.0
         self.stiffness = stiffness
 
@@ -261,7 +263,7 @@ class KernelEnsemble:
             counts = draw_rows(weight, min(size, most), rng)
             rows = np.flatnonzero(counts)
             X = np.ascontiguousarray(Y[:, rows].T)
-            keys = row_keys(X)
+            keys = row_keys(X, single=self.single)
             if lost.size:
                 X[:, lost] = _borrowed(Y_few[lost], few, len(X), rng).T
             return KernelMember.of(coordinates(X), counts[rows], keys, stiffness, widest)
@@ -303,7 +305,7 @@ class KernelEnsemble:
         log_density : array of shape (n_rows,)
         """
         z, margins = self._margins(X)
-        keys, n_features = row_keys(X), X.shape[1]
+        keys, n_features = row_keys(X, single=self.single), X.shape[1]
 
         def mean(members, z):
             total = np.zeros(len(X))
@@ -328,7 +330,7 @@ class KernelEnsemble:
             Of the first one, the first two, ..., all columns.
         """
         z, margins = self._margins(X)
-        keys = row_keys(X)
+        keys = row_keys(X, single=self.single)
 
         def mean(members, z):
             total = np.zeros((len(order), len(X)))

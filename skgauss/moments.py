@@ -79,7 +79,7 @@ class Moments(NamedTuple):
             The rows were white before: directions in which they do not vary are left as they
             are. Stretched once more by every layer, they would lose all digits.
         at_least : array of shape (n_features, n_features), default=None
-            A covariance: the variance of no direction is taken for less than what it has here.
+            A covariance: of the directions in which it varies, none is taken to vary less.
 
         Returns
         -------
@@ -128,9 +128,11 @@ class Moments(NamedTuple):
 
 
 def _raised(covariance, least):
-    """The covariance, where it is less than another one in some direction raised to that."""
+    """The covariance, raised where it is less than another in directions in which that varies."""
     variance, axes = linalg.eigh(least)
     varies = variance > VARIANCE_FLOOR * max(variance[-1], VARIANCE_FLOOR)
+    if not varies.any():
+        return covariance
     root = axes[:, varies] * np.sqrt(variance[varies])
     to_units = axes[:, varies] / np.sqrt(variance[varies])
     relative, directions = linalg.eigh(to_units.T @ covariance @ to_units)

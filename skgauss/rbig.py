@@ -119,6 +119,8 @@ class RBIGTransformer(BaseGaussianizer):
         "negentropy": stop when what the last `n_iter_no_change` layers removed together is
         within 1.64 standard errors of zero. "likelihood": stop when the held-out likelihood was
         best `n_iter_no_change` layers ago. None: make `max_layers` layers, and hold out nothing.
+        Of few rows held out, what they gain or lose by the rotations counts within bounds, so that
+        a sentinel does not end it (`skgauss.weighted.bounded`).
     n_iter_no_change : int, default=20
     validation_fraction : float, default=0.1
         Share of the rows held out: at least 750 rows or a quarter, at most 10,000. Tables
@@ -150,7 +152,7 @@ class RBIGTransformer(BaseGaussianizer):
         Mean held-out log-likelihood behind each layer, in nats.
     total_correlation_ : float
         Held-out log-likelihood over that of the columns by themselves: their dependence, in
-        nats, as far as it was found; nan without rows held out.
+        nats, as far as it was found, within the bounds of `stopping`; nan without rows held out.
     data_min_, data_max_ : array of shape (n_features,)
         Range of the training rows.
     n_features_in_ : int

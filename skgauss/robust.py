@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skgauss._margin import common_values, lost_columns, smooth_margin
+from skgauss._margin import Margin, coarse_margin, common_values, lost_columns
 from skgauss._thresholds import lower_fence, weighted_quantile
 from skgauss.moments import Moments
 
@@ -13,11 +13,12 @@ __all__ = ["central_rows", "stiff_scores"]
 _KEPT = 0.75
 _N_STEPS = 4
 _FENCE = 4.0  # interquartile ranges
-_COARSE_KNOTS = 4
 _DISCRETE = 0.9  # share of the rows with a common value of a column
 
 
-def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.ndarray:
+def central_rows(
+    Y: np.ndarray, weight: np.ndarray, trim: float | str, margin: Margin | None = None
+) -> np.ndarray:
     """Which rows to learn from: all but those that a stiff, robust fit finds the strangest.
 
     To that fit, rows with the rarer value of a binary column can be strange. Without them the
@@ -32,6 +33,8 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
         Share of the rows to drop, but for such values. "auto" drops rows whose `stiff_scores` lie
         more than four interquartile ranges below the first quartile, so that three quarters always
         stay.
+    margin : Margin, default=None
+        The columns' coarse maps, if they are there already.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def central_rows(Y: np.ndarray, weight: np.ndarray, trim: float | str) -> np.nda
     """
     if trim == 0:
         return np.ones(len(weight), bool)
-    scores = stiff_scores(Y, weight)
+    scores = stiff_scores(Y, weight, margin)
     if trim == "auto":
         central = scores >= lower_fence(scores, weight, _FENCE)
     else:
@@ -80,7 +83,7 @@ def _discrete_covariance(Y, Z, weight):
     return np.where(np.outer(discrete, discrete), covariance, 0.0) if discrete.any() else None
 
 
-def stiff_scores(Y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def stiff_scores(Y: np.ndarray, weight: np.ndarray, margin: Margin | None = None) -> np.ndarray:
     """Log-density, up to a constant, under a Gaussian of the most central rows.
 
     Columns go through coarse marginal maps first; then the Gaussian (its covariance shrunk where
@@ -92,6 +95,8 @@ def stiff_scores(Y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     ----------
     Y : array of shape (n_features, n_rows)
     weight : array of shape (n_rows,)
+    margin : Margin, default=None
+        The coarse maps, if they are there already.
 
     Returns
     -------
@@ -112,7 +117,7 @@ def stiff_scores(Y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     >>> int(stiff_scores(Y, np.ones(300)).argmin())
     7
     """
-    Z = smooth_margin(Y, weight, _COARSE_KNOTS).forward(Y.T)[0].T
+    Z = (margin or coarse_margin(Y, weight)).forward(Y.T)[0].T
     all_rows = _discrete_covariance(Y, Z, weight)
     middle = np.array([[weighted_quantile(z, weight, 0.5)] for z in Z])
     scores = -np.sum((Z - middle) ** 2, axis=0)

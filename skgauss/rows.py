@@ -23,6 +23,7 @@ FULL_BATCH = 512  # rows; below, one batch holds the table
 INIT_ROWS = 4096  # that ActNorm sees
 _CACHE_BYTES = 1 << 28
 _MIN_ROWS_TO_SPLIT = 100
+_MIN_ROWS_TO_JUDGE = 5  # by one of them
 _MAX_HELD_OUT = 10_000
 _BLOCK = 1 << 13
 _COPIED = 0.05  # share of the rows that are copies of others, from which they are merged
@@ -67,7 +68,7 @@ def canonical_rows(X: np.ndarray, sample_weight: np.ndarray | None):
     return X[first[order]], np.bincount(index.ravel(), weight)[order]
 
 
-def split_rows(n_rows: int, fraction: float, rng: np.random.Generator):
+def split_rows(n_rows: int, fraction: float, rng: np.random.Generator, *, few_too: bool = False):
     """Hold out a random share of the rows, at most 10,000; none of a table below 100 rows.
 
     Parameters
@@ -75,6 +76,9 @@ def split_rows(n_rows: int, fraction: float, rng: np.random.Generator):
     n_rows : int
     fraction : float
     rng : numpy.random.Generator
+    few_too : bool, default=False
+        Hold out a fifth of fewer rows, if there are five: what was learned from others must not be
+        lost by learning them by heart.
 
     Returns
     -------
@@ -91,7 +95,11 @@ def split_rows(n_rows: int, fraction: float, rng: np.random.Generator):
     >>> len(split_rows(50, 0.1, np.random.default_rng(0))[1])
     0
     """
-    if not fraction or n_rows < _MIN_ROWS_TO_SPLIT:
+    if few_too and _MIN_ROWS_TO_JUDGE <= n_rows < _MIN_ROWS_TO_SPLIT:
+        fraction = max(fraction, 1 / _MIN_ROWS_TO_JUDGE) if fraction else 0.0
+    elif n_rows < _MIN_ROWS_TO_SPLIT:
+        fraction = 0.0
+    if not fraction:
         return np.arange(n_rows), np.arange(0)
     n_held_out = max(1, min(int(fraction * n_rows), _MAX_HELD_OUT))
     order = rng.permutation(n_rows)

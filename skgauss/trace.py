@@ -25,7 +25,10 @@ _FARTHEST = 1e150  # standard deviations; the square is finite
 def _location_and_scale(table):
     """Mean and standard deviation of every column, or 1 where that is 0; both (n_features, 1)."""
     loc = np.array([np.average(column, weights=table.weight) for column in table.Y])[:, None]
-    scale = [root_mean_square(column, table.weight) or 1.0 for column in table.Y - loc]
+    scale = [
+        root_mean_square(column - mean, table.weight) or 1.0
+        for column, mean in zip(table.Y, loc, strict=True)
+    ]
     return loc, np.array(scale)[:, None]
 
 
@@ -94,7 +97,8 @@ class Trace:
         self.levels.append(level)
         self.n_first += first
         if not first:
-            self._totals.append(mean_and_error(self._gained(self._n_rotations), self.weight)[0])
+            gained = self._gained(self._n_rotations)
+            self._totals.append(float(np.average(gained, weights=self.weight)))
 
     @property
     def _n_rotations(self):

@@ -194,7 +194,9 @@ class _Trainer:
 
     def schedule(self, done, share):
         """Learning rate and averaging after `done` updates, a `share` of all in updates or time."""
-        warmup, done = int(min(_WARMUP, max(1, self.total / 10))), done - self.start
+        warmup, done = _WARMUP, done - self.start
+        if not self.options.constant_rate:  # else this is one of many calls
+            warmup = int(min(_WARMUP, max(1, self.total / 10)))
         rate = min(1.0, (done + 1) / warmup)
         if not self.options.constant_rate:
             rate *= 0.5 * (1 + math.cos(math.pi * min(share, 1)))

@@ -11,6 +11,7 @@ __all__ = ["LARGEST_GAIN", "ROUNDING", "bounded", "exceeds", "mean_and_error", "
 LARGEST_GAIN = 5.0  # nats that a row counts at most, for one of two maps or against it
 ROUNDING = 1e-7  # nats; a smaller gain is none
 _SPREADS = 10.0  # median distances from the median; of a normal, nearly seven standard deviations
+_FEW = 0.005  # of the rows, or four where these are more, up to a quarter
 
 
 def root_mean_square(values: np.ndarray, weight: np.ndarray) -> float:
@@ -84,19 +85,18 @@ def exceeds(gain: np.ndarray, weight: np.ndarray, n_errors: float) -> bool:
     return mean > max(n_errors * error, ROUNDING)
 
 
-def _median(values, weight):
-    if np.all(weight == weight[0]):
-        k = (len(values) - 1) // 2
-        return np.partition(values, k)[k]
+def _in_order(values, weight):
+    """Values in increasing order, and the share of the rows up to each."""
     order = np.argsort(values)
     mass = np.cumsum(weight[order])
-    return values[order[np.searchsorted(mass, mass[-1] / 2)]]
+    return values[order], mass / mass[-1]
 
 
 def bounded(gain: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Bring what rows gained within reach of their median, so that no few rows decide alone.
 
-    A row far beyond all others may win or lose thousands of nats by what says nothing of them.
+    A row far beyond all others may win or lose thousands of nats by what says nothing of them. A
+    minority of more than a few rows is no such thing: what it gains, it gains.
 
     Parameters
     ----------
@@ -108,7 +108,9 @@ def bounded(gain: np.ndarray, weight: np.ndarray) -> np.ndarray:
     Returns
     -------
     gain : array of shape (n_rows,)
-        Within 5 nats of the median, or ten median distances from it where these are more.
+        Within 5 nats of the median, or ten median distances from it, or as far as all but a few
+        rows are, where these are more. A few are 0.5 % of the rows, or four of them, or a
+        quarter if these are less.
 
     Examples
     --------
@@ -117,6 +119,10 @@ def bounded(gain: np.ndarray, weight: np.ndarray) -> np.ndarray:
     >>> bounded(np.array([0.1, 0.2, -1e9]), np.ones(3)).round(1).tolist()
     [0.1, 0.2, -4.9]
     """
-    middle = _median(gain, weight)
-    reach = max(LARGEST_GAIN, _SPREADS * _median(np.abs(gain - middle), weight))
+    gains, share = _in_order(gain, weight)
+    middle = gains[np.searchsorted(share, 0.5)]
+    distances, share = _in_order(np.abs(gain - middle), weight)
+    few = max(_FEW, min(0.25, 4 / weight.sum()))
+    last = max(np.searchsorted(share, 1 - few, side="right") - 1, 0)
+    reach = max(LARGEST_GAIN, _SPREADS * distances[np.searchsorted(share, 0.5)], distances[last])
     return np.clip(gain, middle - reach, middle + reach)

@@ -46,6 +46,7 @@ def _is_slow(name, data):
     """Whether others show the same: digits, the widest table, take the longest."""
     return (
         (name in OTHER_PARTS and data == "small")
+        or (name == "glow-rotation" and data == "heavy_tailed")
         or (name == "glow" and data in ("wine", "diabetes", "breast_cancer"))
         or data == "digits"
     )

@@ -23,7 +23,7 @@ from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skgauss import DensityOutlierDetector, RBIGTransformer
+from skgauss import DensityOutlierDetector, GlowGaussianizer, RBIGTransformer
 from skgauss.bijections import ActNorm, Chain, Invertible1x1Conv
 from skgauss.diagnosis import pairwise_dependence
 from skgauss.display import (
@@ -238,8 +238,19 @@ def test_convergence_of_a_flow():
     np.testing.assert_allclose(training.get_ydata(), -np.array(glow.loss_curve_))
     np.testing.assert_allclose(held_out.get_ydata(), glow.validation_scores_)
     np.testing.assert_array_equal(training.get_xdata(), np.arange(1, glow.n_iter_ + 1))
-    assert display.stop_.get_xdata()[0] == np.argmax(glow.validation_scores_) + 1
+    assert display.stop_.get_xdata()[0] == glow.best_iter_
     assert training.get_linewidth() == 3
+
+
+def test_convergence_tells_that_no_iteration_was_kept_and_that_there_was_none():
+    scores = np.array([-3.0, -2.9])
+    display = ConvergenceDisplay(training=scores, held_out=scores, best_iter=0).plot()
+    assert display.stop_.get_label() == "kept: the start, and no iteration"
+    assert display.stop_.get_xdata()[0] == 0
+    untrained = GlowGaussianizer(max_time=1.0, random_state=0).fit(small_table(100))
+    assert untrained.best_iter_ == 0
+    with pytest.raises(ValueError, match=r"was not trained.*max_time"):
+        ConvergenceDisplay.from_estimator(untrained)
 
 
 @pytest.mark.slow

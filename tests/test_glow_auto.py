@@ -128,11 +128,10 @@ def test_auto_counts_weights_as_rows():
     assert clone(model).fit(X).flow_.bijections[1].n_steps == configuration(150).n_steps
 
 
-@pytest.mark.parametrize("n_features", [1, 2, 5])
-@pytest.mark.parametrize("coupling", ["affine"])
-def test_any_number_of_features(n_features, coupling):
+@pytest.mark.parametrize("n_features", [1, 5])
+def test_any_number_of_features(n_features):
     X = small_table(150, n_features)
-    model = glow(coupling=coupling).fit(X)
+    model = glow(coupling="affine").fit(X)
     np.testing.assert_allclose(model.inverse_transform(model.transform(X)), X, rtol=1e-7)
     assert list(model.get_feature_names_out()) == [
         f"glowgaussianizer{j}" for j in range(n_features)
@@ -181,7 +180,7 @@ def test_steps_that_bend_are_told_from_steps_that_only_turn(coupling, mixer):
         assert np.allclose(before, after, atol=1e-9) or not only_turns(stack)
 
 
-@pytest.mark.parametrize("mixer", ["lu", "permutation"])
+@pytest.mark.parametrize("mixer", ["lu", pytest.param("permutation", marks=pytest.mark.slow)])
 def test_little_models_that_only_turn_ask_for_no_compilation(monkeypatch, mixer):
     """NumPy maps, scores and comes back: as the flow does in JAX."""
     X = two_moons(400, seed=0)

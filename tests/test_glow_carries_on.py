@@ -83,6 +83,7 @@ def test_warm_start_takes_auto_on_another_rung():
     assert model.n_iter_ == 2
 
 
+@pytest.mark.slow
 def test_warm_start_refuses_another_number_of_components():
     model = glow(warm_start=True, coupling="mixture", n_bins=2).fit(small_table(150))
     with pytest.raises(ValueError, match="n_bins=3 differs from the fitted 2"):
@@ -223,3 +224,19 @@ def test_partial_fit_after_fit_carries_on():
 def test_a_pass_over_the_rows_given_is_a_whole_one():
     X = np.random.default_rng(0).normal(size=(2000, 2))
     assert glow(max_time=1e-3, batch_size=64).partial_fit(X).stopped_by_ != "max_time"
+
+
+@pytest.mark.parametrize("n_rows", [20, 90])
+def test_a_warm_start_on_few_rows_does_not_forget_the_others(n_rows):
+    """Nothing would be held out of them, and thousands of nats were lost."""
+    X, new = two_moons(1000, seed=0), two_moons(2000, seed=1)
+    model = glow(warm_start=True, max_iter=15).fit(X)
+    before = model.score(new)
+    assert model.fit(X[:n_rows]).score(new) > before - 0.3
+
+
+def test_partial_fit_does_not_spoil_its_start():
+    """Its rate rises over the first updates, however few a call has."""
+    X, new = two_moons(500, seed=0), two_moons(2000, seed=1)
+    head = GlowGaussianizer(max_time=1.0, random_state=0).fit(X).score(new)
+    assert GlowGaussianizer(random_state=0).partial_fit(X).score(new) > head - 0.1

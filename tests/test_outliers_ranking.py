@@ -24,7 +24,7 @@ def reference_kernels(members, z, X):
     total = np.zeros(len(z))
     for member in members:
         for i, row in enumerate(z):
-            counts = member.counts - (member.keys == row_keys(X[i : i + 1]))
+            counts = member.counts - (member.keys == row_keys(X[i : i + 1], single=True))
             gap = np.sum((row - member.centres) ** 2, axis=1)
             kernels = np.exp(-0.5 * gap / member.variance) / (2 * np.pi * member.variance) ** (
                 z.shape[1] / 2
@@ -256,7 +256,7 @@ def test_central_members_know_their_rows_and_borrow_a_lost_column_from_all():
     Y, ranked_weight = ranked_columns(X, weight, 0)
     ensemble = KernelEnsemble(Y, ranked_weight, 4, 512, rng)
     for member in (*ensemble.members, ensemble.scaled_members[0]):
-        own = member.own(row_keys(X))
+        own = member.own(row_keys(X, single=True))
         assert np.sum(own >= 0) == len(member.centres)
         assert not (own[pays] >= 0).any()
         share = weight[pays].sum() / weight.sum()
@@ -264,7 +264,9 @@ def test_central_members_know_their_rows_and_borrow_a_lost_column_from_all():
         assert np.mean(amounts > 0.1) == pytest.approx(share, abs=0.07)
         of_heavy = member.counts[own[100:500][own[100:500] >= 0]].sum() / member.counts.sum()
         assert of_heavy == pytest.approx(1600 / 2100, abs=0.07)
-    assert all((m.own(row_keys(X[pays])) >= 0).any() for m in ensemble.scaled_members[1:])
+    assert all(
+        (m.own(row_keys(X[pays], single=True)) >= 0).any() for m in ensemble.scaled_members[1:]
+    )
 
 
 def test_where_all_rows_are_normal_members_are_drawn_from_all_of_them(monkeypatch):
@@ -477,3 +479,22 @@ def test_a_training_row_is_known_in_single_precision_and_after_a_rotation():
     turned = detector().fit(X @ rotation)
     one_by_one = np.concatenate([turned.score_samples(row[None] @ rotation) for row in X[:50]])
     np.testing.assert_allclose(one_by_one, turned.score_samples(X @ rotation)[:50], atol=1e-9)
+
+
+@pytest.mark.parametrize("estimator", [None, KernelDensity()])
+def test_rows_far_from_zero_are_told_apart(estimator):
+    """In single precision they would all be one."""
+    X = np.random.default_rng(0).integers(-1000, 1000, (400, 3)) / 256  # exact beside 1e9, too
+    plain, moved = (clone(detector(estimator)).set_params(n_estimators=4) for _ in range(2))
+    plain.set_params(max_samples=200).fit(X)
+    moved.set_params(max_samples=200).fit(X + 2.0**30)
+    np.testing.assert_allclose(moved.score_samples(X + 2.0**30), plain.score_samples(X), atol=1e-6)
+
+
+def test_keys_in_single_precision_are_those_of_single_precision():
+    whole = np.arange(2.0**24, 2.0**24 + 4000)[:, None]
+    parts = np.random.default_rng(0).normal(size=(20_000, 1))
+    for X in (whole, parts):
+        np.testing.assert_array_equal(
+            row_keys(X, single=True), row_keys(X.astype(np.float32), single=True)
+        )

@@ -12,6 +12,7 @@ from skgauss.display._axes import BLUE, ORANGE, axes_grid, merged
 __all__ = ["ConvergenceDisplay"]
 
 _BAND = 2  # standard errors
+_LEAST = 1e-4  # nats; layers that move nothing gain rounding errors
 _MOST_MARKED = 100  # layers with a marker each
 
 
@@ -39,6 +40,8 @@ class ConvergenceDisplay:
         Their standard errors.
     n_layers : int, default=None
         Layers kept.
+    best_iter : int, default=None
+        Iteration kept, 0 for none; None takes that of the best held-out likelihood, or the last.
 
     Attributes
     ----------
@@ -79,12 +82,14 @@ class ConvergenceDisplay:
         negentropy=None,
         negentropy_stderr=None,
         n_layers=None,
+        best_iter=None,
     ):
         self.training = training
         self.held_out = held_out
         self.negentropy = negentropy
         self.negentropy_stderr = negentropy_stderr
         self.n_layers = n_layers
+        self.best_iter = best_iter
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> Self:
@@ -109,7 +114,8 @@ class ConvergenceDisplay:
         TypeError
             If the estimator has neither.
         ValueError
-            If its layers were fitted without rows held out, so that none judged them.
+            If its layers were fitted without rows held out, so that none judged them, or if it was
+            not trained.
         """
         check_is_fitted(estimator)
         if hasattr(estimator, "negentropy_"):
@@ -125,9 +131,15 @@ class ConvergenceDisplay:
                 n_layers=int(estimator.n_layers_),
             )
         elif hasattr(estimator, "loss_curve_"):
+            if not len(estimator.loss_curve_):
+                raise ValueError(
+                    f"{estimator!r} was not trained, so that there is no curve: all of max_time "
+                    "went to its head. Give it more."
+                )
             display = cls(
                 training=-np.asarray(estimator.loss_curve_, float),
                 held_out=np.asarray(getattr(estimator, "validation_scores_", ()), float),
+                best_iter=getattr(estimator, "best_iter_", None),
             )
         else:
             raise TypeError(
@@ -180,9 +192,11 @@ class ConvergenceDisplay:
             )[0]
             for label, values, style in curves
         ]
-        # Without rows held out the last iteration is kept.
-        kept = int(np.argmax(self.held_out)) + 1 if len(self.held_out) else len(self.training)
-        self.stop_ = ax.axvline(kept, label=f"kept: iteration {kept}", **stop)
+        kept = self.best_iter
+        if kept is None:
+            kept = int(np.argmax(self.held_out)) + 1 if len(self.held_out) else len(self.training)
+        label = f"kept: iteration {kept}" if kept else "kept: the start, and no iteration"
+        self.stop_ = ax.axvline(kept, label=label, **stop)
         ax.set(xlabel="iteration", ylabel="log-likelihood (nats per row)")
 
     def _negentropy(self, ax, line_kwargs, band_kwargs, stop):
@@ -212,7 +226,7 @@ class ConvergenceDisplay:
         self.stop_ = ax.axvline(self.n_layers + 0.5, label=f"stop: {self.n_layers} layers", **stop)
         # Below its noise a layer's gain is read on a linear scale, above on a logarithmic one.
         if noise.any():
-            threshold = 10.0 ** np.ceil(np.log10(np.median(noise[noise > 0])))
+            threshold = 10.0 ** np.ceil(np.log10(max(np.median(noise[noise > 0]), _LEAST)))
             if 10 * threshold < np.abs(self.negentropy).max():
                 ax.set_yscale("symlog", linthresh=threshold)
                 ax.autoscale(axis="y")
