@@ -95,12 +95,10 @@ def split_rows(n_rows: int, fraction: float, rng: np.random.Generator, *, few_to
     >>> len(split_rows(50, 0.1, np.random.default_rng(0))[1])
     0
     """
-    if few_too and _MIN_ROWS_TO_JUDGE <= n_rows < _MIN_ROWS_TO_SPLIT:
-        fraction = max(fraction, 1 / _MIN_ROWS_TO_JUDGE) if fraction else 0.0
-    elif n_rows < _MIN_ROWS_TO_SPLIT:
-        fraction = 0.0
-    if not fraction:
+    if not fraction or n_rows < (_MIN_ROWS_TO_JUDGE if few_too else _MIN_ROWS_TO_SPLIT):
         return np.arange(n_rows), np.arange(0)
+    if n_rows < _MIN_ROWS_TO_SPLIT:
+        fraction = max(fraction, 1 / _MIN_ROWS_TO_JUDGE)
     n_held_out = max(1, min(int(fraction * n_rows), _MAX_HELD_OUT))
     order = rng.permutation(n_rows)
     return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])

@@ -194,11 +194,11 @@ class _Trainer:
 
     def schedule(self, done, share):
         """Learning rate and averaging after `done` updates, a `share` of all in updates or time."""
-        warmup, done = _WARMUP, done - self.start
-        if not self.options.constant_rate:  # else this is one of many calls
-            warmup = int(min(_WARMUP, max(1, self.total / 10)))
+        done, constant = done - self.start, self.options.constant_rate
+        # At a constant rate this is one of many calls, of few updates each.
+        warmup = _WARMUP if constant else int(min(_WARMUP, max(1, self.total / 10)))
         rate = min(1.0, (done + 1) / warmup)
-        if not self.options.constant_rate:
+        if not constant:
             rate *= 0.5 * (1 + math.cos(math.pi * min(share, 1)))
         averaging = min(self.options.ema_decay, (1 + done) / (10 + done))
         return np.float32(self.rate * rate), np.float32(averaging)

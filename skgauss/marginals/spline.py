@@ -116,7 +116,8 @@ class SplineMarginal(BaseMarginal):
     Parameters
     ----------
     n_knots : int or "auto", default="auto"
-        Knots per column, at least 2; 2 is the straight line of mean and standard deviation.
+        Knots per column, at least 2; 2 is the straight line of mean and standard deviation,
+        for which values far beyond all others are brought nearer.
         "auto" chooses for every column between that and 4, 8, ... 512 knots, of at least 4 rows
         each, by the likelihood of rows held out: in five folds below 2,000 rows, else on a
         fifth. A spline that does not clearly beat the line is not taken: of a table of normals,
