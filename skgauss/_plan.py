@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
-from numbers import Integral
 from typing import Any
 
 import jax
 import numpy as np
 
+from skgauss._warnings import warn
+from skgauss.bijections._arguments import layer_sizes
 from skgauss.ladder import Configuration, configuration
 from skgauss.mixture_head import MAX_MIXTURE_ROWS
 from skgauss.training import MIN_UPDATES, TrainingOptions
@@ -22,6 +24,7 @@ __all__ = [
     "leaves_steps_alone",
     "step_arguments",
     "training_options",
+    "warn_of_untrained",
 ]
 
 _SMALL_BATCH = 512  # rows; a larger batch is no larger than the table makes it
@@ -31,6 +34,21 @@ _TRAINED_FROM = 30.0  # seconds of `max_time`: fewer are for a mixture in the he
 def leaves_steps_alone(glow, kind):
     """Whether steps would take time that a mixture in the head makes more of."""
     return kind in ("auto", "mixture") and (glow.max_time or math.inf) < _TRAINED_FROM
+
+
+def warn_of_untrained(glow):
+    """Say that what was asked of the steps, or of their training, is not had in so little time."""
+    names = [f.name for f in dataclasses.fields(Configuration)] + ["n_bins"]
+    defaults = {name: p.default for name, p in inspect.signature(type(glow)).parameters.items()}
+    given = {name: getattr(glow, name) for name in names}
+    asked = [f"{k}={v!r}" for k, v in given.items() if not np.array_equal(v, defaults[k])]
+    if asked:
+        warn(
+            f"max_time={glow.max_time!r} is below {_TRAINED_FROM:g}: a mixture in the head gets it "
+            f"all, and steps are not trained, whatever {', '.join(asked)} may ask of them. "
+            f"head='spline' trains them in any time, max_time={_TRAINED_FROM:g} behind a mixture.",
+            UserWarning,
+        )
 
 
 def head_kind(glow, table, n_train):
@@ -58,13 +76,7 @@ def configured(glow, table, behind_mixture):
     parameters = {f.name: getattr(glow, f.name) for f in dataclasses.fields(Configuration)}
     given = {k: v for k, v in parameters.items() if not (isinstance(v, str) and v == "auto")}
     config = dataclasses.replace(auto, **given)
-    sizes = tuple(config.hidden_layer_sizes)
-    counts = all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes)
-    if not counts or min(sizes, default=1) < 1:
-        raise ValueError(
-            "hidden_layer_sizes must hold positive integers, one per hidden layer, got "
-            f"{glow.hidden_layer_sizes!r}."
-        )
+    sizes = layer_sizes(config.hidden_layer_sizes)
     batch_size = min(config.batch_size, max(_SMALL_BATCH, 1 << (len(table.X) - 1).bit_length()))
     return dataclasses.replace(config, hidden_layer_sizes=sizes, batch_size=batch_size)
 
@@ -100,13 +112,16 @@ def training_options(glow, config, one_pass, spent):
     )
 
 
-def check_unchanged(glow, config, fitted):
-    """A warm start needs the steps that were fitted."""
+def check_unchanged(glow, config, stack):
+    """A warm start needs the head and the steps that were fitted."""
+    fitted = stack.configuration | {"head": glow.head_}
+    if glow.noise_width_.any():
+        fitted["dequantize"] = True
     for name, was in fitted.items():
         now = getattr(config if hasattr(config, name) else glow, name)
         given = getattr(glow, name)
         if not (isinstance(given, str) and given == "auto") and now != was:
             raise ValueError(
                 f"{name}={now!r} differs from the fitted {was!r}: training can only carry on "
-                "with the same steps. Set it back, or fit with warm_start=False."
+                "with what was fitted. Set it back, or fit with warm_start=False."
             )

@@ -21,6 +21,7 @@ from skgauss._plan import (
     head_kind,
     leaves_steps_alone,
     training_options,
+    warn_of_untrained,
 )
 from skgauss._start import compiling_steps, started_flow
 from skgauss._validation import (
@@ -37,7 +38,7 @@ from skgauss._warnings import warn
 from skgauss.base import FIT_AGAIN_BELOW, BaseGaussianizer
 from skgauss.bijections import Bijection, Chain, GlowStack
 from skgauss.bijections.glow import COUPLINGS, MIXERS
-from skgauss.head import has_mixture
+from skgauss.head import fitted_kind, has_mixture
 from skgauss.ladder import ladder_table
 from skgauss.progress import Progress
 from skgauss.resolution import noise_width, spread_copies
@@ -153,6 +154,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     flow_ : skgauss.bijections.Chain
         The whole fitted map, head included, with NumPy arrays: ``flow_.transform(x)`` of one
         row, under ``jax.enable_x64``, is `transform`.
+    head_ : {"affine", "spline", "mixture", "warped"}
+        The kind of head that was fitted.
     loss_curve_ : list of float
         Mean negative log-likelihood of the training rows per iteration, in nats.
     validation_scores_ : list of float
@@ -346,8 +349,10 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         only_head = not (carry_on or one_pass) and leaves_steps_alone(self, kind)
         expected = configured(self, table, kind in ("auto", "mixture", "warped"))
         self._note_range(X, widen=carry_on)
+        if only_head:
+            warn_of_untrained(self)
         if carry_on:
-            check_unchanged(self, expected, self._parts()[1].configuration)
+            check_unchanged(self, expected, self._parts()[1])
         else:
             ahead = nullcontext()
             if len(held_out) and not only_head:
@@ -357,6 +362,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
                 self.flow_, self.training_noise_ = started_flow(
                     self, table, train, held_out, rng, share_of_time=share
                 )
+        self.head_ = fitted_kind(self._parts()[0])
         config = configured(self, table, has_mixture(self._parts()[0]))
         # The rows are mapped before the clock is read.
         rows = None if only_head else self._behind_head(table, train, held_out)

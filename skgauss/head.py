@@ -24,6 +24,7 @@ from skgauss.table import Columns
 
 __all__ = [
     "CompiledLayer",
+    "fitted_kind",
     "has_mixture",
     "head_forward",
     "head_inverse",
@@ -110,6 +111,24 @@ def repays_compilation(head: Chain, n_rows: int) -> bool:
     """
     sizes = [np.size(layer.scales) for layer in head.bijections if isinstance(layer, FixedMixture)]
     return n_rows * sum(sizes) > _REPAYS
+
+
+def fitted_kind(head: Chain) -> str:
+    """What a fitted head is, by the names that `skgauss.GlowGaussianizer` gives its parameter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.head import fitted_kind
+    >>> from skgauss.head_selection import fit_head
+    >>> fitted_kind(fit_head("spline", np.eye(3), np.ones(3)))
+    'spline'
+    """
+    if not has_mixture(head):
+        return "spline" if len(head.bijections) > 1 else "affine"
+    *columns, _ = head.bijections
+    plain = all(isinstance(layer, FixedAffine | FixedSpline) for layer in columns)
+    return "mixture" if plain else "warped"
 
 
 def has_mixture(head: Chain) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from types import SimpleNamespace
 
 import jax
@@ -153,6 +154,26 @@ def test_little_time_goes_to_the_mixture_in_the_head():
     assert only_turns(steps)
     np.testing.assert_allclose(model.inverse_transform(model.transform(X)), X, atol=1e-8)
     assert model.set_params(warm_start=True, max_time=None, max_iter=2).fit(X).n_iter_ == 2
+
+
+def test_what_is_asked_of_steps_without_time_for_them_is_warned_of():
+    """And what trains them in as little time is not."""
+    X = two_moons(200, seed=0)
+    asked = {"n_steps": 3, "max_iter": 1, "hidden_layer_sizes": (8,)}
+    message = r"max_time=2 .*n_steps=3, hidden_layer_sizes=\(8,\), max_iter=1 may ask"
+    with pytest.warns(UserWarning, match=message):
+        GlowGaussianizer(max_time=2, random_state=0, **asked).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        GlowGaussianizer(max_time=2, random_state=0).fit(X)
+        spline = GlowGaussianizer(max_time=2, random_state=0, head="spline", **asked).fit(X)
+    assert spline.n_iter_ == 1
+
+
+@pytest.mark.parametrize("head", ["affine", "mixture", "warped"])
+def test_the_head_that_was_fitted_is_told(head):
+    assert fitted(f"glow-{head}-head", "small").head_ == head
+    assert fitted("glow-householder", "small").head_ == "spline"
 
 
 @pytest.mark.parametrize(

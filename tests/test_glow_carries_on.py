@@ -64,6 +64,7 @@ def test_without_warm_start_fit_starts_afresh():
         ("hidden_layer_sizes", (9,)),
         ("n_bins", 5),
         ("hidden_layer_sizes", np.array([9])),
+        ("head", "affine"),
     ],
 )
 def test_warm_start_refuses_another_architecture(name, value):
@@ -71,6 +72,13 @@ def test_warm_start_refuses_another_architecture(name, value):
     model.set_params(**{name: value})
     with pytest.raises(ValueError, match=rf"{name}=.*warm_start=False"):
         model.fit(small_table(150))
+
+
+def test_warm_start_keeps_the_noise_that_tied_columns_are_read_with():
+    X = small_table(150).round(1)
+    model = glow(warm_start=True, dequantize=True).fit(X)
+    with pytest.raises(ValueError, match=r"dequantize=False differs from the fitted True"):
+        model.set_params(dequantize=False).fit(X)
 
 
 def test_warm_start_takes_auto_on_another_rung():

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from skgauss.bijections._arguments import whole
 from skgauss.bijections._batch import positions_and_weight
 from skgauss.bijections.base import (
     Array,
@@ -68,7 +69,8 @@ class ActNorm(Bijection):
         -------
         layer : ActNorm
         """
-        return cls(on_device(np.zeros(n_channels)), on_device(np.zeros(n_channels)))
+        zeros = np.zeros(whole("n_channels", n_channels))
+        return cls(on_device(zeros), on_device(zeros))
 
     @classmethod
     def identity(cls, n_channels: int) -> ActNorm:
@@ -83,7 +85,8 @@ class ActNorm(Bijection):
         layer : ActNorm
         """
         log_scale = math.log(math.expm1(1 - _FLOOR))
-        return cls(on_device(np.zeros(n_channels)), on_device(np.full(n_channels, log_scale)))
+        zeros = np.zeros(whole("n_channels", n_channels))
+        return cls(on_device(zeros), on_device(np.full_like(zeros, log_scale)))
 
     @classmethod
     def from_data(cls, batch: Array, sample_weight: Array | None = None) -> ActNorm:

@@ -105,7 +105,7 @@ def register(module_type: type[M]) -> type[M]:
     >>> jax.grad(lambda layer: layer.transform(jnp.zeros(2)).sum())(layer).offset.tolist()
     [1.0, 1.0]
     """
-    module_type = dataclasses.dataclass(frozen=True, eq=False)(module_type)
+    module_type = dataclasses.dataclass(frozen=True, eq=False, repr=False)(module_type)
     trainable = _fields(module_type, "trainable")
     held, config = _fields(module_type, "fixed"), _fields(module_type, "static")
 
@@ -141,7 +141,22 @@ class Module:
     >>> from skgauss.bijections.base import Module
     >>> issubclass(MLP, Module), issubclass(ActNorm, Module)
     (True, True)
+    >>> ActNorm.init(3)  # arrays by what they are like
+    ActNorm(loc=float32[3], log_scale=float32[3])
     """
+
+    def __repr__(self):
+        told = (f"{f.name}={_told(getattr(self, f.name))}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(told)})"
+
+
+def _told(value):
+    """Representation of what a module holds; an array's dtype and shape stand for it."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype}{list(value.shape)}"
+    if type(value) is tuple:
+        return f"({', '.join(map(_told, value))}{',' * (len(value) == 1)})"
+    return repr(value)
 
 
 def _map_fixed(node, function):
@@ -363,6 +378,35 @@ class Bijection(Module):
         """
         z, log_det = self._forward(self._event(x))
         return z, jnp.sum(log_det)
+
+    def log_density(self, x: Array) -> Array:
+        """Log-density of an event whose latents are independent standard normals.
+
+        Parameters
+        ----------
+        x : array of shape (C,) or (C, H, W)
+
+        Returns
+        -------
+        log_density : array of shape ()
+            In nats, summed over the positions of a feature map.
+
+        Raises
+        ------
+        ValueError
+            If the layer has another number of channels.
+
+        Examples
+        --------
+        >>> import jax
+        >>> from skgauss.bijections import ActNorm
+        >>> rows = 100 + 7 * jax.random.normal(jax.random.key(0), (500, 2))
+        >>> layer = ActNorm.from_data(rows)
+        >>> log_density = jax.vmap(layer.log_density)(rows)
+        >>> round(float(log_density.mean()), 1)  # -2 log(7) - log(2 pi) - 1
+        -6.8
+        """
+        return jnp.sum(self._log_density(self._event(x)))
 
     def inverse(self, z: Array) -> Array:
         """Map an event back.

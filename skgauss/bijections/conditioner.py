@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from skgauss.bijections._arguments import layer_sizes
 from skgauss.bijections.base import Array, Module, broadcast_channels, on_device, register
 from skgauss.bijections.elementary import silu
 from skgauss.bijections.random import generator
@@ -61,9 +62,14 @@ class MLP(Module):
         Returns
         -------
         network : MLP
+
+        Raises
+        ------
+        ValueError
+            If a number of units is no positive integer.
         """
         rng = generator(key)
-        sizes = (n_inputs, *hidden_layer_sizes) if n_inputs else (0,)
+        sizes = (n_inputs, *layer_sizes(hidden_layer_sizes)) if n_inputs else (0,)
         hidden = [
             rng.standard_normal((n_out, n_in)) * np.sqrt(2 / n_in)
             for n_in, n_out in itertools.pairwise(sizes)

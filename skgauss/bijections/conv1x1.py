@@ -9,6 +9,7 @@ import jax.scipy.linalg as jsl
 import numpy as np
 import scipy.linalg as sl
 
+from skgauss.bijections._arguments import whole
 from skgauss.bijections.base import (
     Array,
     Bijection,
@@ -97,7 +98,7 @@ class Invertible1x1Conv(Bijection):
         -------
         layer : Invertible1x1Conv
         """
-        rng = generator(key)
+        rng, n_channels = generator(key), whole("n_channels", n_channels)
         if start == "rotation":
             return cls.from_weight(random_rotation(rng, n_channels))
         if start == "permutation":

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from skgauss.bijections._arguments import check_positive, whole
 from skgauss.bijections.base import (
     Array,
     Bijection,
@@ -99,7 +100,7 @@ class _Coupling(Bijection):
 
 
 def _conditioner(key, n_channels, n_params, hidden_layer_sizes):
-    n_identity, n_transformed = _halves(n_channels)
+    n_identity, n_transformed = _halves(whole("n_channels", n_channels))
     return MLP.init(
         key, n_identity, n_params * n_transformed, hidden_layer_sizes=hidden_layer_sizes
     )
@@ -136,6 +137,9 @@ class AffineCoupling(_Coupling):
     conditioner: MLP
     log_scale_bound: float = static()
 
+    def __post_init__(self):
+        check_positive("log_scale_bound", self.log_scale_bound)
+
     @classmethod
     def init(
         cls,
@@ -157,6 +161,11 @@ class AffineCoupling(_Coupling):
         Returns
         -------
         layer : AffineCoupling
+
+        Raises
+        ------
+        ValueError
+            If a size is no positive integer, or the bound no positive number.
         """
         return cls(_conditioner(key, n_channels, 2, hidden_layer_sizes), log_scale_bound)
 
@@ -213,6 +222,9 @@ class RationalQuadraticSplineCoupling(_Coupling):
     identity_spline: ElementwiseSpline
     bound: float = static()
 
+    def __post_init__(self):
+        check_positive("bound", self.bound)
+
     @classmethod
     def init(
         cls,
@@ -236,9 +248,15 @@ class RationalQuadraticSplineCoupling(_Coupling):
         Returns
         -------
         layer : RationalQuadraticSplineCoupling
+
+        Raises
+        ------
+        ValueError
+            If a size or `n_bins` is no positive integer, or the bound no positive number.
         """
+        n_params = n_spline_parameters(whole("n_bins", n_bins))
         return cls(
-            _conditioner(key, n_channels, n_spline_parameters(n_bins), hidden_layer_sizes),
+            _conditioner(key, n_channels, n_params, hidden_layer_sizes),
             ElementwiseSpline.init(n_channels // 2, n_bins=n_bins, bound=bound),
             bound,
         )
@@ -348,6 +366,9 @@ class MixtureCDFCoupling(_Coupling):
     log_scale_bound: float = static()
     n_components: int | None = static(default=None)
 
+    def __post_init__(self):
+        check_positive("log_scale_bound", self.log_scale_bound)
+
     starts_at_identity: ClassVar[bool] = False
     _spread: ClassVar[float] = 0.5
 
@@ -374,8 +395,13 @@ class MixtureCDFCoupling(_Coupling):
         Returns
         -------
         layer : MixtureCDFCoupling
+
+        Raises
+        ------
+        ValueError
+            If a size or `n_components` is no positive integer, or the bound no positive number.
         """
-        n_params = 3 * n_components
+        n_params = 3 * whole("n_components", n_components)
         conditioner = _conditioner(key, n_channels, n_params, hidden_layer_sizes)
         return cls(conditioner, log_scale_bound, n_components)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
+from skgauss.bijections._arguments import check_positive, whole
 from skgauss.bijections.base import (
     Array,
     Bijection,
@@ -64,7 +65,8 @@ class ElementwiseAffine(Bijection):
         -------
         layer : ElementwiseAffine
         """
-        return cls(on_device(np.zeros(n_channels)), on_device(np.zeros(n_channels)))
+        zeros = np.zeros(whole("n_channels", n_channels))
+        return cls(on_device(zeros), on_device(zeros))
 
     @property
     def _n_channels(self):
@@ -114,6 +116,9 @@ class ElementwiseSpline(Bijection):
     params: Array
     bound: float = static()
 
+    def __post_init__(self):
+        check_positive("bound", self.bound)
+
     @classmethod
     def init(cls, n_channels: int, *, n_bins: int = 8, bound: float = 4.0) -> ElementwiseSpline:
         """Start at the identity.
@@ -127,8 +132,14 @@ class ElementwiseSpline(Bijection):
         Returns
         -------
         layer : ElementwiseSpline
+
+        Raises
+        ------
+        ValueError
+            If `n_bins` is no positive integer, or the bound no positive number.
         """
-        return cls(on_device(np.zeros((n_spline_parameters(n_bins), n_channels))), bound)
+        n_params = n_spline_parameters(whole("n_bins", n_bins))
+        return cls(on_device(np.zeros((n_params, whole("n_channels", n_channels, 0)))), bound)
 
     @property
     def _n_channels(self):

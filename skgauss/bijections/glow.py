@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from skgauss.bijections._arguments import whole
 from skgauss.bijections._batch import positions_and_weight
 from skgauss.bijections.actnorm import ActNorm
 from skgauss.bijections.base import (
@@ -230,11 +231,9 @@ class GlowStack(Bijection):
         Raises
         ------
         ValueError
-            If `n_steps` is less than 1.
+            If `n_steps` is no positive integer.
         """
-        if n_steps < 1:
-            raise ValueError(f"n_steps must be at least 1, got {n_steps!r}.")
-        rng = generator(key)
+        rng, n_steps = generator(key), whole("n_steps", n_steps)
         steps = [GlowStep.init(rng, n_channels, **step_kwargs) for _ in range(n_steps)]
         params, held = zip(*map(partition, steps), strict=True)
         stacked = jax.tree.map(lambda *leaves: on_device(np.stack(leaves)), *params)
@@ -274,7 +273,8 @@ class GlowStack(Bijection):
         Raises
         ------
         ValueError
-            If the batch is empty, `sample_weight` is not as above, or `n_steps` is less than 1.
+            If the batch is empty, `sample_weight` is not as above, or `n_steps` is no positive
+            integer.
         """
         # In NumPy: nothing is compiled for what is done once.
         x, weight = positions_and_weight(np.asarray(batch), sample_weight)

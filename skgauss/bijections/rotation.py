@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from skgauss.bijections._arguments import check_permutation, whole
 from skgauss.bijections._batch import positions_and_weight
 from skgauss.bijections.base import (
     Array,
@@ -86,6 +87,7 @@ class FixedRotation(_Orthogonal):
         -------
         layer : FixedRotation
         """
+        n_channels = whole("n_channels", n_channels)
         return cls(on_device(random_rotation(generator(key), n_channels)))
 
     @classmethod
@@ -179,8 +181,16 @@ class HouseholderRotation(Bijection):
         Returns
         -------
         layer : HouseholderRotation
+
+        Raises
+        ------
+        ValueError
+            If a number is no integer, or negative.
         """
-        shape = (n_channels if n_reflections is None else n_reflections, n_channels)
+        n_channels = whole("n_channels", n_channels)
+        if n_reflections is None:
+            n_reflections = n_channels
+        shape = whole("n_reflections", n_reflections, 0), n_channels
         return cls(on_device(generator(key).standard_normal(shape)))
 
     @property
@@ -252,6 +262,7 @@ class CayleyRotation(_Orthogonal):
         -------
         layer : CayleyRotation
         """
+        n_channels = whole("n_channels", n_channels)
         normal = generator(key).standard_normal((n_channels, n_channels))
         return cls(on_device(np.triu(normal, 1) / np.sqrt(n_channels)))
 
@@ -276,7 +287,12 @@ class Permutation(Bijection):
     Parameters
     ----------
     permutation : array of int of shape (C,)
-        Fixed.
+        Fixed. Every integer from 0 to C - 1 once.
+
+    Raises
+    ------
+    ValueError
+        If it does not hold them.
 
     References
     ----------
@@ -293,6 +309,9 @@ class Permutation(Bijection):
 
     permutation: Array = fixed()
 
+    def __post_init__(self):
+        check_permutation(self.permutation)
+
     @classmethod
     def init(cls, key: Array, n_channels: int) -> Permutation:
         """Draw a random permutation.
@@ -306,7 +325,7 @@ class Permutation(Bijection):
         -------
         layer : Permutation
         """
-        return cls(on_device(generator(key).permutation(n_channels)))
+        return cls(on_device(generator(key).permutation(whole("n_channels", n_channels))))
 
     @property
     def _n_channels(self):

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 import pytest
 import skops.io
+from scipy.stats import norm
 
 import skgauss.bijections
 from skgauss.bijections import (
@@ -90,13 +91,15 @@ class Evaluation(NamedTuple):
     log_det: np.ndarray
     back: np.ndarray
     inverse_log_det: np.ndarray
+    log_density: np.ndarray
     jacobian: np.ndarray
 
 
 def evaluation(layer, x):
     z, log_det = layer.transform_and_log_det(x)
     jacobian = jax.jacrev(layer.transform)(x)
-    return Evaluation(z, log_det, *layer.inverse_and_log_det(z), jacobian)
+    back, inverse_log_det = layer.inverse_and_log_det(z)
+    return Evaluation(z, log_det, back, inverse_log_det, layer.log_density(x), jacobian)
 
 
 @functools.cache
@@ -158,6 +161,13 @@ def test_inverse_log_det_is_minus_that_of_the_map(case, dtype):
 
 
 @every_case_in_both_dtypes
+def test_log_density_is_that_of_normal_latents(case, dtype):
+    result = evaluate(case, ordinary_rows(case[1]), dtype)
+    expected = result.log_det + norm.logpdf(result.z).sum(axis=1)
+    np.testing.assert_allclose(result.log_density, expected, rtol=0, atol=TOLERANCE[dtype])
+
+
+@every_case_in_both_dtypes
 def test_log_det_is_that_of_the_jacobian(case, dtype):
     result = evaluate(case, ordinary_rows(case[1]), dtype)
     expected = np.linalg.slogdet(result.jacobian.astype(np.float64))[1]
@@ -194,6 +204,7 @@ def test_feature_map_is_the_vector_layer_at_every_position(case):
     for total, parts in (
         (of_map.log_det, of_rows.log_det),
         (of_map.inverse_log_det, of_rows.inverse_log_det),
+        (of_map.log_density, of_rows.log_density),
     ):
         assert total.shape == ()
         assert total == pytest.approx(parts.sum(), abs=1e-9)

@@ -1,0 +1,97 @@
+"""What layers are asked to be: sizes, bounds and orders, refused with their names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import jax
+import numpy as np
+
+__all__ = ["check_permutation", "check_positive", "layer_sizes", "whole"]
+
+
+def _is_whole(value):
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """Return a number of things as an int.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or below `least`.
+
+    Examples
+    --------
+    >>> from skgauss.bijections._arguments import whole
+    >>> whole("n_bins", 8)
+    8
+    """
+    if not _is_whole(value) or value < least:
+        raise ValueError(f"{name} must be an integer, at least {least}, got {value!r}.")
+    return int(value)
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Refuse a bound that is no finite positive number.
+
+    Raises
+    ------
+    ValueError
+
+    Examples
+    --------
+    >>> from skgauss.bijections._arguments import check_positive
+    >>> check_positive("bound", 4.0)
+    """
+    if not isinstance(value, Real) or not 0 < float(value) < math.inf:
+        raise ValueError(f"{name} must be a finite positive number, got {value!r}.")
+
+
+def layer_sizes(sizes: Any) -> tuple[int, ...]:
+    """Return the sizes of hidden layers, of which there may be none, as a tuple of int.
+
+    Raises
+    ------
+    ValueError
+        If they are no sequence of positive integers.
+
+    Examples
+    --------
+    >>> from skgauss.bijections._arguments import layer_sizes
+    >>> layer_sizes([64, 32])
+    (64, 32)
+    """
+    given = tuple(sizes) if isinstance(sizes, Iterable) else (None,)
+    if not all(_is_whole(size) and size > 0 for size in given):
+        raise ValueError(
+            "hidden_layer_sizes must hold positive integers, one per hidden layer, such as "
+            f"(64, 64), got {sizes!r}."
+        )
+    return tuple(map(int, given))
+
+
+def check_permutation(permutation: Any) -> None:
+    """Refuse an order of the channels that leaves one out; one that is traced is let pass.
+
+    Raises
+    ------
+    ValueError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.bijections._arguments import check_permutation
+    >>> check_permutation(np.array([2, 0, 1]))
+    """
+    if isinstance(permutation, jax.core.Tracer):
+        return
+    order = np.asarray(permutation)
+    is_list = order.ndim == 1 and order.dtype.kind in "iu"
+    if not is_list or not np.array_equal(np.sort(order), np.arange(order.size)):
+        told = np.array2string(order, separator=", ", threshold=20)
+        raise ValueError(f"permutation must hold every integer from 0 to C - 1 once, got {told}.")
