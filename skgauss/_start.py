@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import jax
 import numpy as np
 
 from skgauss._plan import configured, head_kind, head_rows, step_arguments, training_options
 from skgauss.bijections import ActNorm, Chain, GlowStack
-from skgauss.head import has_mixture, head_forward
+from skgauss.head import fitted_kind, has_mixture, head_forward
 from skgauss.head_selection import fit_head
 from skgauss.noise import noise_scale
 from skgauss.rows import FULL_BATCH, INIT_ROWS, pad_rows
@@ -41,6 +43,8 @@ def started_flow(glow, table, train, held_out, rng, *, share_of_time=1.0, like=N
     kind = head_kind(glow, table, len(train))
     train = head_rows(train, rng)
     X, weight = table.load(train), table.weight[train]
+    _tell(glow, f"fitting the head to {len(train)} rows")
+    begun = time.monotonic()
     head = fit_head(
         kind,
         X,
@@ -52,6 +56,7 @@ def started_flow(glow, table, train, held_out, rng, *, share_of_time=1.0, like=N
         n_jobs=N_THREADS,  # as many threads as training takes
         rng=rng,
     )
+    _tell(glow, f"head={fitted_kind(head)!r} fitted in {time.monotonic() - begun:.1f} s")
     sample = rng.permutation(len(X))[:INIT_ROWS]
     Z, _ = head_forward(head, X[sample])
     noise = noise_scale(Z, weight[sample], rng)
@@ -70,6 +75,12 @@ def started_flow(glow, table, train, held_out, rng, *, share_of_time=1.0, like=N
                 steps["mixer_kwargs"] = {"start": "permutation"}
             stack = GlowStack.from_data(rng, *rows, **steps)
     return Chain((head, stack.astype(np.float64))), noise
+
+
+def _tell(glow, what):
+    """Say what is done while no bar tells."""
+    if glow.verbose:
+        print(f"[{type(glow).__name__}] {what}")
 
 
 def compiling_steps(glow, config, n_features, n_held_out):

@@ -147,7 +147,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     random_state : int, RandomState instance or None, default=None
         Of the start, the split and the order of the rows.
     verbose : int, default=0
-        1 shows a progress bar with losses and rows per second.
+        1 says which head is fitted and how long it took, and shows a progress bar of the training
+        with losses and rows per second.
 
     Attributes
     ----------

@@ -128,7 +128,15 @@ def test_the_map_of_the_rows_is_taken_off_the_time(monkeypatch):
 def test_verbose_shows_progress(capsys):
     glow(verbose=1, max_iter=2).fit(small_table(150))
     shown = "".join(capsys.readouterr())
-    for word in ("2/2", "loss=", "held-out=", "rows/s="):
+    for word in (
+        "head to 135 rows",
+        "head to 150 rows",
+        "head='spline'",
+        "2/2",
+        "loss=",
+        "held-out=",
+        "rows/s=",
+    ):
         assert word in shown
     glow(max_iter=2).fit(small_table(150))
     assert "".join(capsys.readouterr()) == ""
