@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from skgauss._warnings import warn
-from skgauss.bijections._arguments import layer_sizes
+from skgauss.bijections._arguments import is_own, layer_sizes
 from skgauss.ladder import Configuration, configuration
 from skgauss.mixture_head import MAX_MIXTURE_ROWS
 from skgauss.training import MIN_UPDATES, TrainingOptions
@@ -32,7 +32,12 @@ _TRAINED_FROM = 30.0  # seconds of `max_time`: fewer are for a mixture in the he
 
 
 def leaves_steps_alone(glow, kind):
-    """Whether steps would take time that a mixture in the head makes more of."""
+    """Whether steps would take time that a mixture in the head makes more of.
+
+    Untrained, steps of layers that are known here leave the density alone; others may not.
+    """
+    if is_own(glow.mixer) or is_own(glow.coupling):
+        return False
     return kind in ("auto", "mixture") and (glow.max_time or math.inf) < _TRAINED_FROM
 
 
@@ -84,7 +89,9 @@ def configured(glow, table, behind_mixture):
 def step_arguments(glow, config) -> dict[str, Any]:
     """What the steps are made of."""
     kwargs = {"hidden_layer_sizes": config.hidden_layer_sizes}
-    if config.coupling != "affine":
+    if is_own(config.coupling):
+        kwargs = {}
+    elif config.coupling != "affine":
         kwargs["n_bins" if config.coupling == "spline" else "n_components"] = glow.n_bins
     return {
         "n_steps": config.n_steps,

@@ -55,7 +55,7 @@ def only_turns(stack: GlowStack) -> bool:
 
 
 def _is_identity(coupling):
-    if not isinstance(coupling, AffineCoupling | RationalQuadraticSplineCoupling):
+    if type(coupling) not in (AffineCoupling, RationalQuadraticSplineCoupling):
         return False
     last = [coupling.conditioner.weights[-1], coupling.conditioner.biases[-1]]
     if isinstance(coupling, RationalQuadraticSplineCoupling):
@@ -69,8 +69,8 @@ def _keeps(actnorm):
 
 
 def _is_orthogonal(mixer):
-    if not isinstance(mixer, Invertible1x1Conv):
-        return isinstance(mixer, _ORTHOGONAL)
+    if type(mixer) is not Invertible1x1Conv:
+        return type(mixer) in _ORTHOGONAL
     weight = _weights(mixer)
     one = np.eye(weight.shape[-1])
     return bool(np.all(np.abs(weight @ np.swapaxes(weight, -1, -2) - one) < _ROUNDING))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from skgauss._validation import validate_table
+
 __all__ = ["Diagnosis", "diagnose", "pairwise_dependence"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Diagnosis:
     """How close held-out latents are to independent standard normals.
 
@@ -19,9 +22,10 @@ class Diagnosis:
     mean, std : array of shape (n_features,)
         Of each latent; 0 and 1 where the map is right.
     normality_distance : array of shape (n_features,)
-        Kolmogorov-Smirnov distance of each latent to N(0, 1).
+        Kolmogorov-Smirnov distance of each latent to N(0, 1). NaN for one that is the same in all
+        rows, such as that of a constant column: its `std` of 0 says what there is to say.
     normality_p_value : array of shape (n_features,)
-        Of the Kolmogorov-Smirnov test.
+        Of the Kolmogorov-Smirnov test; NaN likewise.
     dependence : float
         Largest absolute correlation of two latents, of one with the size of another, or of two
         sizes, by ranks (`pairwise_dependence`); 0 for a single feature.
@@ -79,7 +83,7 @@ def _normal_scores(ranks: np.ndarray) -> np.ndarray:
     return stats.norm.ppf((ranks - 0.5) / len(ranks))
 
 
-def pairwise_dependence(X: np.ndarray) -> np.ndarray:
+def pairwise_dependence(X: Any) -> np.ndarray:
     """How much every two columns depend on each other, by ranks.
 
     A column is seen as its normal scores, which tell large from small, and as those of its
@@ -89,12 +93,18 @@ def pairwise_dependence(X: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    X : array of shape (n_rows, n_features)
+    X : array-like of shape (n_rows, n_features)
+        Numbers, finite.
 
     Returns
     -------
     dependence : array of shape (n_features, n_features)
         Symmetric, from 0 to 1; 0 on the diagonal and for constant columns.
+
+    Raises
+    ------
+    ValueError
+        If X is not as described; the message names the column.
 
     Examples
     --------
@@ -107,6 +117,7 @@ def pairwise_dependence(X: np.ndarray) -> np.ndarray:
            [0.9, 0. , 0.1],
            [0.1, 0.1, 0. ]])
     """
+    X, _ = validate_table(X, "X")
     ranks = stats.rankdata(X, axis=0)
     sizes = stats.rankdata(np.abs(ranks - (len(X) + 1) / 2), axis=0)  # ranks: exactly symmetric
     scores = np.hstack([_normal_scores(ranks), _normal_scores(sizes)])
@@ -120,25 +131,32 @@ def pairwise_dependence(X: np.ndarray) -> np.ndarray:
     return dependence
 
 
-def diagnose(
-    X: np.ndarray,
-    Z: np.ndarray,
-    X_back: np.ndarray,
-    data_min: np.ndarray,
-    data_max: np.ndarray,
-) -> Diagnosis:
+def _distance_to_normal(z: np.ndarray) -> tuple[float, float]:
+    """Kolmogorov-Smirnov distance and its p-value; NaN where nothing varies."""
+    if z.min() == z.max():
+        return np.nan, np.nan
+    test = stats.kstest(z, "norm", method="asymp")
+    return test.statistic, test.pvalue
+
+
+def diagnose(X: Any, Z: Any, X_back: Any, data_min: Any, data_max: Any) -> Diagnosis:
     """Compare latents with independent standard normals.
 
     Parameters
     ----------
-    X, Z, X_back : array of shape (n_rows, n_features)
+    X, Z, X_back : array-like of shape (n_rows, n_features)
         Rows, their latents, and the way back from these.
-    data_min, data_max : array of shape (n_features,)
+    data_min, data_max : array-like of shape (n_features,)
         Range of the training rows.
 
     Returns
     -------
     diagnosis : Diagnosis
+
+    Raises
+    ------
+    ValueError
+        If X or Z does not hold finite numbers, or the shapes differ.
 
     Examples
     --------
@@ -149,16 +167,24 @@ def diagnose(
     >>> report.round_trip_error, report.outside_range, report.dependence < 0.1
     (0.0, 0.0, True)
     """
+    (X, _), (Z, _) = validate_table(X, "X"), validate_table(Z, "Z")
+    X_back = np.asarray(X_back, np.float64)  # may be anything: that is what is asked
+    if not X.shape == Z.shape == X_back.shape:
+        raise ValueError(
+            f"X has the shape {X.shape}, Z {Z.shape} and X_back {X_back.shape}: all three need the "
+            "same one."
+        )
+    data_min, data_max = np.asarray(data_min, np.float64), np.asarray(data_max, np.float64)
     n_rows, n_features = Z.shape
-    tests = [stats.kstest(z, "norm", method="asymp") for z in Z.T]
+    tests = np.array([_distance_to_normal(z) for z in Z.T])
     n_pairs = 2 * n_features * (n_features - 1)  # of two latents: values and sizes, either way
     magnitude = np.abs(X).max(axis=0)
     error = np.abs(X_back - X) / np.where(magnitude > 0, magnitude, 1)
     return Diagnosis(
         mean=Z.mean(axis=0),
         std=Z.std(axis=0),
-        normality_distance=np.array([test.statistic for test in tests]),
-        normality_p_value=np.array([test.pvalue for test in tests]),
+        normality_distance=tests[:, 0],
+        normality_p_value=tests[:, 1],
         dependence=float(pairwise_dependence(Z).max()),
         dependence_noise=float(stats.norm.isf(0.025 / max(n_pairs, 1)) / np.sqrt(n_rows)),
         round_trip_error=float(error.max()),

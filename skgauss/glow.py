@@ -65,15 +65,17 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     ----------
     n_steps : int or "auto", default="auto"
         Number of Glow steps. "auto", here and below, depends on the number of rows; see Notes.
-    mixer : {"lu", "rotation", "householder", "cayley", "permutation"}, default="lu"
+    mixer : {"lu", "rotation", "householder", "cayley", "permutation"} or class, default="lu"
         How a step mixes the columns: trainable linear map, principal axes (behind a mixture, which
         leaves none, a random rotation), trainable reflections, trainable rotation, random
         permutation. The linear map starts as a random rotation behind a mixture, else as a random
-        permutation.
-    coupling : {"auto", "spline", "affine", "mixture"}, default="auto"
+        permutation. A layer of your own is given as its class, which derives from
+        `skgauss.bijections.Bijection`; ``init(key, n_channels)`` starts one.
+    coupling : {"auto", "spline", "affine", "mixture"} or class, default="auto"
         How a step transforms one half of the columns. "auto" takes splines, or, behind a mixture
         that fewer than 100,000 rows were fitted to, affine maps: they are soon trained, and what
-        such a mixture leaves is not worth more.
+        such a mixture leaves is not worth more. A class of your own is not told
+        `hidden_layer_sizes` or `n_bins`.
     head : {"auto", "affine", "spline", "mixture", "warped"}, default="auto"
         The fitted map that the steps start from:
 
@@ -140,7 +142,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Let `fit` carry on from the fitted parameters; the head is kept, and so are, with an integer
         `random_state`, the rows held out. From 5,000 rows on any gain on them is kept. Fewer were
         all learned from in the end, so that those held out favour what is there: a gain must then
-        be twice its standard error, and there may be none.
+        be twice its standard error, and there may be none. What is gained in short fits adds up.
     n_jobs : int or None, default=None
         Threads that evaluate rows. Training uses two, whatever this says; on an accelerator, where
         JAX has one, a thread for each.
@@ -228,8 +230,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
 
     _parameter_constraints: ClassVar[dict] = {
         "n_steps": [Interval(Integral, 1, None, closed="left"), _AUTO],
-        "mixer": [StrOptions(set(MIXERS))],
-        "coupling": [StrOptions(set(COUPLINGS)), _AUTO],
+        "mixer": [StrOptions(set(MIXERS)), type],
+        "coupling": [StrOptions(set(COUPLINGS)), _AUTO, type],
         "head": [StrOptions({"auto", "affine", "spline", "mixture", "warped"})],
         "hidden_layer_sizes": ["array-like", _AUTO],
         "n_bins": [Interval(Integral, 2, 64, closed="both")],
@@ -411,12 +413,15 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Without rows, they stay what they are.
         """
         head, stack = self._parts()
-        state = self._state(carry_on, stack)
+        start = start_state(stack, np.dtype(self.dtype))
+        state = self._carried_on(start) if carry_on else start
         if rows is None:
             return state, Progress(best=np.array(state.average), stopped="untrained")
         follow = follow and follow(head, stack)
         of_train, judges = rows
-        state, progress = maximize_likelihood(stack, state, of_train, judges, options, rng, follow)
+        state, progress = maximize_likelihood(
+            stack, state, of_train, judges, options, rng, follow, kept=np.asarray(start.average)
+        )
         if progress.stopped == "diverged":
             warn(
                 f"Training diverged in iteration {len(progress.loss_curve)}: a likelihood was not "
@@ -431,11 +436,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         head, stack = self.flow_.bijections
         return cast(Chain, head), cast(GlowStack, stack)
 
-    def _state(self, carry_on, stack):
-        """Where training starts: afresh, or where the last one ended."""
-        start = start_state(stack, np.dtype(self.dtype))
-        if not carry_on:
-            return start
+    def _carried_on(self, start):
+        """Where the last training ended, in the form of a state where one starts."""
         leaves = [
             np.array(leaf, np.asarray(was).dtype)
             for leaf, was in zip(self.optimizer_state_, jax.tree.leaves(start), strict=True)
@@ -466,7 +468,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
     def _note_training(self, state, progress, carry_on):
         """Turn what training gave into fitted attributes."""
         head, stack = self._parts()
-        if not np.array_equal(state.average, progress.best):  # training went on to what is not kept
+        # Training may have gone on to what is not kept, nor likelier.
+        if not (progress.pending or np.array_equal(state.average, progress.best)):
             state = start_state(with_parameters(stack, progress.best), np.dtype(self.dtype))
         steps: Bijection = stack  # in full precision, where nothing of the training is kept
         if not np.array_equal(progress.best, start_state(stack, np.dtype(self.dtype)).params):

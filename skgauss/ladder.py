@@ -22,7 +22,7 @@ class Configuration:
     """
 
     n_steps: int
-    coupling: str  # behind a mixture
+    coupling: str | type  # behind a mixture
     hidden_layer_sizes: tuple[int, ...]
     alpha: float
     learning_rate_init: float  # likewise

@@ -119,6 +119,10 @@ class DensityOutlierDetector(
     calibration_indices_ : array of int of shape (n_calibration,)
         Training row that each of them belongs to; with "cross" every row of positive weight is
         there once, scored by the model that has not seen it.
+    scorer_ : object
+        The fitted ensemble whose scores `score_samples` returns.
+    calibration_ : list
+        Per fit that rows were held out of, its scorer, their scores and weights, for `p_values`.
     reference_ : array of shape (n_reference, n_features)
         At most 100 training rows that are not flagged, from which explanations start.
     n_features_in_ : int

@@ -34,6 +34,9 @@ class Progress:
         Whether the loss of the last iteration is far above the lowest: the learning rate is too
         high, and training goes on from the best at a lower one. The training rows are asked,
         since overfitting, which is not cured so, shows on the others alone.
+    pending : bool
+        Whether training ended where it is likeliest, but not by enough to be kept: going on from
+        there may make it so.
     stopped : {"max_iter", "early_stopping", "max_time", "diverged", "callback"}
         Why training ended.
 
@@ -58,6 +61,7 @@ class Progress:
     n_stale: int = 0
     lowest_loss: float = np.inf
     astray: bool = False
+    pending: bool = False
     stopped: str = "max_iter"
 
     def judge(self, average: np.ndarray, tol: float, n_iter_no_change: float) -> bool:

@@ -297,6 +297,8 @@ def maximize_likelihood(
     options: TrainingOptions,
     rng: np.random.Generator,
     after_iteration: Callable[[Progress], bool] | None = None,
+    *,
+    kept: np.ndarray | None = None,
 ) -> tuple[TrainingState, Progress]:
     """Train a flow by maximum likelihood.
 
@@ -316,6 +318,8 @@ def maximize_likelihood(
     after_iteration : callable, default=None
         Called with the progress so far after every iteration; training ends when it returns
         True.
+    kept : array of shape (n_parameters,), default=None
+        Parameters that a gain is one over; None is where training starts.
 
     Returns
     -------
@@ -323,7 +327,7 @@ def maximize_likelihood(
         At the end of training; carry on from here for a warm start.
     progress : Progress
         With the best averaged parameters: by held-out likelihood where rows are held out, or
-        those of the start where the gain over them is less than `min_gain` of its standard errors;
+        those kept before where the gain over them is less than `min_gain` of its standard errors;
         without rows held out, the last finite ones. `with_parameters` puts them into the flow.
 
     Examples
@@ -349,7 +353,7 @@ def maximize_likelihood(
     >>> bool(np.allclose(with_parameters(flow, progress.best).loc, X.mean(axis=0), atol=0.05))
     True
     """
-    progress = Progress(best=np.array(state.average))
+    progress = Progress(best=np.array(state.average if kept is None else kept))
     started, max_time = time.monotonic(), options.max_time or np.inf
     with (
         jax.enable_x64(np.dtype(options.dtype) == np.float64),
@@ -391,6 +395,7 @@ def maximize_likelihood(
         if held_out is not None:
             gain, error = trainer.gain(progress.best, start, held_out)
             if gain <= options.min_gain * error:
+                progress.pending = gain > 0 and np.array_equal(progress.best, state.average)
                 progress.best, progress.best_iter = start, 0
                 progress.best_score = trainer.score(start, held_out)
     return state, progress

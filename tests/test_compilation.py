@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from sklearn.base import clone
 
 from skgauss import GlowGaussianizer
 from skgauss.ladder import LADDER
 from tests.estimators import glow, small_table
+from tests.registry import build
 
 _COMPILED: list[str] = []
 jax.monitoring.register_event_duration_secs_listener(
@@ -87,3 +90,15 @@ def test_depth_does_not_change_the_number_of_compilations(compiled):
         glow(n_steps=n_steps, hidden_layer_sizes=sizes).fit(small_table(150))
         counts.append(len(compiled))
     assert 0 < counts[1] == counts[2]  # the first one compiled what has no such shape, too
+
+
+@pytest.mark.parametrize(
+    "name", ["GlowStack-rotation-affine", "HouseholderRotation", "MixtureCDFCoupling"]
+)
+def test_a_second_call_of_a_layer_compiles_nothing(name, compiled):
+    """Without jax.jit, too: a loop over a function made in the call would be compiled again."""
+    layer, x = build(name, 3, np.float32), jnp.ones(3)
+    for _ in range(2):
+        compiled.clear()
+        layer.inverse(layer.transform(x)).block_until_ready()
+    assert compiled == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from skgauss.diagnosis import diagnose, pairwise_dependence
@@ -95,3 +96,45 @@ def test_it_prints_a_line_per_latent_and_its_findings():
     text = str(report(NORMAL))
     assert len(text.splitlines()) == 2 + 3 + 3
     assert "2000 rows" in text
+
+
+def test_a_diagnosis_equals_itself_and_has_a_hash():
+    good = report(NORMAL)
+    assert good == good
+    assert good != report(NORMAL)
+    assert len({good, good}) == 1
+
+
+def test_a_constant_latent_has_no_distribution_to_test():
+    X = np.column_stack([NORMAL, np.full(2000, 7.0)])
+    result = report(np.column_stack([NORMAL, np.zeros(2000)]), X)
+    np.testing.assert_array_equal(np.isnan(result.normality_p_value), [False] * 3 + [True])
+    np.testing.assert_array_equal(np.isnan(result.normality_distance), [False] * 3 + [True])
+    np.testing.assert_array_equal(result.normality_distance[:3], report(NORMAL).normality_distance)
+
+
+@pytest.mark.parametrize(
+    "as_given",
+    [
+        lambda X: X.tolist(),
+        lambda X: pd.DataFrame(X, list(map("row {}".format, range(len(X)))), list("abc")),
+        lambda X: X.astype("O"),
+    ],
+)
+def test_lists_and_frames_are_tables_too(as_given):
+    table = as_given(NORMAL)
+    np.testing.assert_array_equal(pairwise_dependence(table), pairwise_dependence(NORMAL))
+    found = diagnose(table, table, table, [-1, -1, -1], [2, 2, 2])
+    assert str(found) == str(report(NORMAL, low=-1, high=2))
+
+
+def test_messages_name_the_column():
+    X = np.where(np.arange(3) == 1, np.nan, NORMAL)
+    with pytest.raises(ValueError, match="Input X contains NaN in column 1"):
+        pairwise_dependence(X)
+    with pytest.raises(ValueError, match="Input X contains NaN in column 'b'"):
+        pairwise_dependence(pd.DataFrame(X, columns=list("abc")))
+    with pytest.raises(ValueError, match="Input Z contains NaN in column 1"):
+        report(X, NORMAL)
+    with pytest.raises(ValueError, match=r"X has the shape \(2000, 3\), Z \(2000, 2\)"):
+        report(NORMAL[:, :2], NORMAL)

@@ -115,9 +115,9 @@ def test_the_map_of_the_rows_is_taken_off_the_time(monkeypatch):
         time.sleep(0.2)
         return rows(*args)
 
-    def noted(*args):
+    def noted(*args, **kwargs):
         left.append(args[4].max_time)
-        return maximize_likelihood(*args)
+        return maximize_likelihood(*args, **kwargs)
 
     monkeypatch.setattr(Table, "rows", slow_rows)
     monkeypatch.setattr(skgauss.glow, "maximize_likelihood", noted)

@@ -123,11 +123,23 @@ def test_what_comes_next_starts_from_what_was_kept(monkeypatch):
     np.testing.assert_allclose(model.partial_fit(X).score_samples(X), kept, atol=1e-5)
 
 
+def test_what_short_fits_gain_adds_up():
+    """Though one iteration of few rows is never worth two standard errors."""
+    X, test = two_moons(300, seed=0), two_moons(3000, seed=1)
+    model = glow(max_iter=1, warm_start=True)
+    first = model.fit(X).score(test)
+    for _ in range(30):
+        model.fit(X)
+    assert model.n_iter_ == 31
+    assert model.best_iter_ > 0
+    assert model.score(test) > first + 0.1
+
+
 def test_training_on_all_rows_that_diverges_is_told_and_not_carried_on(monkeypatch):
     trained = []
 
-    def diverging(*args):
-        state, progress = maximize_likelihood(*args)
+    def diverging(*args, **kwargs):
+        state, progress = maximize_likelihood(*args, **kwargs)
         if trained:
             progress.stopped = "diverged"
             state = state._replace(average=np.full_like(state.average, np.nan))

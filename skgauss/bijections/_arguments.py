@@ -10,7 +10,18 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["check_permutation", "check_positive", "layer_sizes", "whole"]
+__all__ = [
+    "check_orthogonal",
+    "check_permutation",
+    "check_positive",
+    "check_scales",
+    "is_own",
+    "is_traced",
+    "layer_sizes",
+    "whole",
+]
+
+_ROUNDING = 1e-3
 
 
 def _is_whole(value):
@@ -52,6 +63,24 @@ def check_positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a finite positive number, got {value!r}.")
 
 
+def check_scales(name: str, scales: Any) -> None:
+    """Refuse scales that are not all positive; ones that are traced are let pass.
+
+    Raises
+    ------
+    ValueError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.bijections._arguments import check_scales
+    >>> check_scales("scale", np.ones(3))
+    """
+    if not is_traced(scales) and not np.all(np.asarray(scales) > 0):
+        told = np.array2string(np.asarray(scales), precision=3, threshold=20)
+        raise ValueError(f"{name} must be positive, got {told}.")
+
+
 def layer_sizes(sizes: Any) -> tuple[int, ...]:
     """Return the sizes of hidden layers, of which there may be none, as a tuple of int.
 
@@ -75,6 +104,52 @@ def layer_sizes(sizes: Any) -> tuple[int, ...]:
     return tuple(map(int, given))
 
 
+def is_own(layer: Any) -> bool:
+    """Whether what stands for a mixer or a coupling is no name, but a class of the user's own.
+
+    Examples
+    --------
+    >>> from skgauss.bijections._arguments import is_own
+    >>> is_own("lu")
+    False
+    """
+    return isinstance(layer, type)
+
+
+def is_traced(value: Any) -> bool:
+    """Whether JAX traces a value, which is then not known.
+
+    Examples
+    --------
+    >>> from skgauss.bijections._arguments import is_traced
+    >>> is_traced(1.0)
+    False
+    """
+    return isinstance(value, jax.core.Tracer)
+
+
+def check_orthogonal(name: str, matrix: Any) -> None:
+    """Refuse a matrix whose transpose is not its inverse, as far as float32 tells.
+
+    Raises
+    ------
+    ValueError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.bijections._arguments import check_orthogonal
+    >>> check_orthogonal("rotation", np.eye(3))
+    """
+    if is_traced(matrix):
+        return
+    Q = np.asarray(matrix)
+    is_square = Q.ndim == 2 and len(Q) == Q.shape[1]
+    if not is_square or not np.allclose(Q @ Q.T, np.eye(len(Q)), rtol=0, atol=_ROUNDING):
+        told = np.array2string(Q, precision=3, threshold=20).replace("\n", "")
+        raise ValueError(f"{name} must be an orthogonal matrix, got {told}.")
+
+
 def check_permutation(permutation: Any) -> None:
     """Refuse an order of the channels that leaves one out; one that is traced is let pass.
 
@@ -88,7 +163,7 @@ def check_permutation(permutation: Any) -> None:
     >>> from skgauss.bijections._arguments import check_permutation
     >>> check_permutation(np.array([2, 0, 1]))
     """
-    if isinstance(permutation, jax.core.Tracer):
+    if is_traced(permutation):
         return
     order = np.asarray(permutation)
     is_list = order.ndim == 1 and order.dtype.kind in "iu"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from skgauss.bijections._arguments import is_traced
 from skgauss.bijections.base import Array
 
 __all__ = ["positions_and_weight"]
@@ -29,7 +29,8 @@ def positions_and_weight(batch: Array, sample_weight: Array | None) -> tuple[Arr
     Raises
     ------
     ValueError
-        If the batch is empty, or the weights are not one a row, not negative, some positive.
+        If the batch is empty or not finite, or the weights are not one a row, not negative, some
+        positive.
 
     Examples
     --------
@@ -43,17 +44,19 @@ def positions_and_weight(batch: Array, sample_weight: Array | None) -> tuple[Arr
         raise ValueError(
             f"batch must have rows, of shape (n, C) or (n, C, H, W), got shape {batch.shape}."
         )
+    if not is_traced(batch) and not np.isfinite(batch).all():
+        raise ValueError("batch must be finite, got NaN or infinity.")
     n, dtype = len(batch), jnp.promote_types(batch.dtype, jnp.float32)
     x = batch.transpose(*range(1, batch.ndim), 0).astype(dtype)
     if sample_weight is None:
         return x, np.ones(n, dtype)
-    is_traced = isinstance(sample_weight, jax.core.Tracer)  # then its values are not known
-    weight = sample_weight if is_traced else np.asarray(sample_weight, np.float64)
+    unknown = is_traced(sample_weight)
+    weight = sample_weight if unknown else np.asarray(sample_weight, np.float64)
     if weight.shape != (n,):
         raise ValueError(
             f"sample_weight must have shape ({n},), one weight a row, got {weight.shape}."
         )
-    if not is_traced and not (weight.min() >= 0 and 0 < weight.sum() < np.inf):
+    if not unknown and not (weight.min() >= 0 and 0 < weight.sum() < np.inf):
         raise ValueError(
             "sample_weight must be finite and not negative, with a positive sum, got a minimum "
             f"of {weight.min()} and a sum of {weight.sum()}."

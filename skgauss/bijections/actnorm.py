@@ -108,7 +108,7 @@ class ActNorm(Bijection):
         Raises
         ------
         ValueError
-            If the batch is empty, or `sample_weight` is not as above.
+            If the batch is empty or not finite, or `sample_weight` is not as above.
         """
         positions, weight = positions_and_weight(jnp.asarray(batch), sample_weight)
         return cls._from_positions(positions, jnp.broadcast_to(weight, positions.shape[1:]))

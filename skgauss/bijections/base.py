@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Self, TypeVar, dataclass_transform
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -106,6 +107,7 @@ def register(module_type: type[M]) -> type[M]:
     [1.0, 1.0]
     """
     module_type = dataclasses.dataclass(frozen=True, eq=False, repr=False)(module_type)
+    module_type._registered = module_type
     trainable = _fields(module_type, "trainable")
     held, config = _fields(module_type, "fixed"), _fields(module_type, "static")
 
@@ -145,6 +147,8 @@ class Module:
     ActNorm(loc=float32[3], log_scale=float32[3])
     """
 
+    _registered: ClassVar[Any] = None  # the class that `register` was told of
+
     def __repr__(self):
         told = (f"{f.name}={_told(getattr(self, f.name))}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
         return f"{type(self).__name__}({', '.join(told)})"
@@ -168,6 +172,11 @@ def _map_fixed(node, function):
 
         return jax.tree.map(map_inner, node, is_leaf=lambda leaf: isinstance(leaf, Module))
     cls = type(node)
+    if node._registered is not cls:
+        raise TypeError(
+            f"{cls.__name__} must be decorated with skgauss.bijections.base.register, which tells "
+            "JAX what it holds."
+        )
     held = {name: function(getattr(node, name)) for name in _fields(cls, "fixed")}
     config = {name: getattr(node, name) for name in _fields(cls, "static")}
     inner = {name: _map_fixed(getattr(node, name), function) for name in _fields(cls, "trainable")}
@@ -226,6 +235,11 @@ def combine(params: M, held: list[Array]) -> M:
     module : Module
         The whole module.
 
+    Raises
+    ------
+    ValueError
+        If there are more or fewer arrays than were taken out.
+
     Examples
     --------
     >>> import numpy as np
@@ -234,6 +248,9 @@ def combine(params: M, held: list[Array]) -> M:
     >>> combine(params, held).permutation.tolist()
     [2, 0, 1]
     """
+    n_held = len(partition(params)[1])
+    if n_held != len(held):
+        raise ValueError(f"{type(params).__name__} holds {n_held} fixed arrays, got {len(held)}.")
     remaining = iter(held)
     return _map_fixed(params, lambda _: next(remaining))
 
@@ -271,10 +288,13 @@ def common_channels(layer: Bijection, *parts: Any) -> int | None:
     ValueError
         If the parts are for different numbers of channels.
     """
-    counts = [
-        part._n_channels if isinstance(part, Bijection) else (np.shape(part) or (1,))[-1]
-        for part in parts
-    ]
+
+    def count(part):
+        if part is None or isinstance(part, Bijection):  # None where it was taken out
+            return part and part._n_channels
+        return (np.shape(part) or (1,))[-1]
+
+    counts = list(map(count, parts))
     told = {count for count in counts if count is not None}
     if len(told) > 1:
         raise ValueError(
@@ -345,6 +365,15 @@ class Bijection(Module):
             )
         return x
 
+    def _summed(self, of_positions, x):
+        """Add up what a layer says of every position of an event."""
+        if jnp.shape(of_positions) != x.shape[1:]:
+            raise ValueError(
+                f"{type(self).__name__} must give a log_det of shape {x.shape[1:]}, one for every "
+                f"position of an event of shape {x.shape}, got shape {jnp.shape(of_positions)}."
+            )
+        return jnp.sum(of_positions)
+
     def transform(self, x: Array) -> Array:
         """Map an event.
 
@@ -376,8 +405,9 @@ class Bijection(Module):
         log_det : array of shape ()
             In nats, summed over the positions of a feature map.
         """
-        z, log_det = self._forward(self._event(x))
-        return z, jnp.sum(log_det)
+        x = self._event(x)
+        z, log_det = self._forward(x)
+        return z, self._summed(log_det, x)
 
     def log_density(self, x: Array) -> Array:
         """Log-density of an event whose latents are independent standard normals.
@@ -406,7 +436,8 @@ class Bijection(Module):
         >>> round(float(log_density.mean()), 1)  # -2 log(7) - log(2 pi) - 1
         -6.8
         """
-        return jnp.sum(self._log_density(self._event(x)))
+        x = self._event(x)
+        return self._summed(self._log_density(x), x)
 
     def inverse(self, z: Array) -> Array:
         """Map an event back.
@@ -434,8 +465,9 @@ class Bijection(Module):
         log_det : array of shape ()
             In nats: minus the forward map's at `x`.
         """
-        x, log_det = self._inverse(self._event(z))
-        return x, jnp.sum(log_det)
+        z = self._event(z)
+        x, log_det = self._inverse(z)
+        return x, self._summed(log_det, z)
 
     def astype(self, dtype) -> Self:
         """Cast every floating array of the layer, fixed ones included.
@@ -449,9 +481,18 @@ class Bijection(Module):
         -------
         bijection : Bijection
             The same map in the other precision, with NumPy arrays.
+
+        Raises
+        ------
+        ValueError
+            If `dtype` is not a floating one.
         """
+        if not np.issubdtype(dtype, np.floating):
+            raise ValueError(f"dtype must be a floating one, got {dtype!r}.")
 
         def cast(leaf):
+            if isinstance(leaf, Bijection):  # held fixed as a whole
+                return leaf.astype(dtype)
             leaf = np.asarray(leaf)
             return leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf
 
@@ -470,6 +511,11 @@ class Chain(Bijection):
     bijections : tuple of Bijection
         In the order of `transform`.
 
+    Raises
+    ------
+    TypeError
+        If one of them is none.
+
     Examples
     --------
     >>> import jax.numpy as jnp
@@ -481,6 +527,15 @@ class Chain(Bijection):
     """
 
     bijections: tuple[Bijection, ...]
+
+    def __post_init__(self):
+        if isinstance(self.bijections, Bijection) or not isinstance(self.bijections, Iterable):
+            raise TypeError(f"bijections must be a tuple of Bijection, got {self.bijections!r}.")
+        parts = tuple(self.bijections)
+        for i, part in enumerate(parts):
+            if not isinstance(part, Bijection):
+                raise TypeError(f"bijections[{i}] must be a Bijection, got {part!r}.")
+        object.__setattr__(self, "bijections", parts)
 
     @property
     def _n_channels(self):

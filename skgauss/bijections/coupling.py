@@ -300,22 +300,32 @@ def _logit_cdf(components, x):
     return jnp.where(left, -logit, logit), log_hazard - log_rest
 
 
-@jax.custom_jvp
-def _logit_quantile(components, z):
-    """Invert `_logit_cdf`: Newton's iteration, halving the bracket wherever it would leave it."""
+@jax.jit  # or every call of its own would compile the loop
+def _find_quantile(components, z):
+    """Newton's iteration in a bracket, which is halved where it would be left.
+
+    Every third step halves it in any case, as Newton may go to and fro between two values for
+    ever. The last step is his.
+    """
     _, locs, log_scales = components
     roots = locs + z * jnp.exp(log_scales)
 
-    def improve(_, state):
+    def improve(i, state):
         low, high, x = state
         reached, log_slope = _logit_cdf(components, x)
         low, high = jnp.where(reached < z, x, low), jnp.where(reached < z, high, x)
         newton = x + (z - reached) * jnp.exp(-log_slope)
-        safe = (newton >= low) & (newton <= high)
+        safe = (newton >= low) & (newton <= high) & (i % 3 != 0)
         return low, high, jnp.where(safe, newton, (low + high) / 2)
 
     low, high = jnp.min(roots, axis=0), jnp.max(roots, axis=0)
     return jax.lax.fori_loop(0, _N_NEWTON, improve, (low, high, (low + high) / 2))[2]
+
+
+@jax.custom_jvp
+def _logit_quantile(components, z):
+    """Invert `_logit_cdf`, and differentiate it implicitly."""
+    return _find_quantile(components, z)
 
 
 @_logit_quantile.defjvp

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from skgauss.bijections._arguments import whole
+from skgauss.bijections._arguments import is_own, whole
 from skgauss.bijections._batch import positions_and_weight
 from skgauss.bijections.actnorm import ActNorm
 from skgauss.bijections.base import (
@@ -58,14 +59,25 @@ COUPLINGS: Mapping[str, Any] = {
 
 
 def _lookup(table, name, what):
+    """The class of that name, or the class that is given instead of one."""
+    if is_own(name):
+        if not (issubclass(name, Bijection) and hasattr(name, "init")):
+            raise ValueError(
+                f"{what}={name!r} must derive from Bijection and have a class method "
+                "init(key, n_channels)."
+            )
+        return name
     if name not in table:
-        raise ValueError(f"{what} must be one of {sorted(table)}, got {name!r}.")
+        raise ValueError(
+            f"{what} must be one of {sorted(table)} or a class derived from Bijection, "
+            f"got {name!r}."
+        )
     return table[name]
 
 
 def _name(table, layer):
-    """What a table calls the class of a layer; the class's own name if it is not in it."""
-    return next((name for name, cls in table.items() if type(layer) is cls), type(layer).__name__)
+    """What a table calls the class of a layer; the class itself if it is not in it."""
+    return next((name for name, cls in table.items() if type(layer) is cls), type(layer))
 
 
 @register
@@ -106,9 +118,9 @@ class GlowStep(Bijection):
         n_channels: int,
         *,
         actnorm: ActNorm | None = None,
-        mixer: str = "lu",
+        mixer: str | type[Bijection] = "lu",
         mixer_kwargs: Mapping[str, Any] | None = None,
-        coupling: str = "spline",
+        coupling: str | type[Bijection] = "spline",
         coupling_kwargs: Mapping[str, Any] | None = None,
     ) -> GlowStep:
         """Start without data.
@@ -119,10 +131,12 @@ class GlowStep(Bijection):
         n_channels : int
         actnorm : ActNorm, default=None
             None means ``ActNorm.init``.
-        mixer : {"lu", "rotation", "householder", "cayley", "permutation"}, default="lu"
+        mixer : {"lu", "rotation", "householder", "cayley", "permutation"} or class, default="lu"
+            A class of your own derives from `Bijection` and has a class method
+            ``init(key, n_channels)``; its key is a numpy.random.Generator.
         mixer_kwargs : mapping, default=None
             Further arguments of the mixer's ``init``.
-        coupling : {"spline", "affine", "mixture"}, default="spline"
+        coupling : {"spline", "affine", "mixture"} or class, default="spline"
         coupling_kwargs : mapping, default=None
             Further arguments of the coupling's ``init``.
 
@@ -133,7 +147,7 @@ class GlowStep(Bijection):
         Raises
         ------
         ValueError
-            If `mixer` or `coupling` is not one of the names above.
+            If `mixer` or `coupling` is neither one of the names above nor such a class.
         """
         rng = generator(key)
         return cls(
@@ -179,6 +193,22 @@ def _fit_steps(params, held, x, weight):
         return x, partition(step)
 
     return jax.lax.scan(fit_step, x, (params, held))[1]
+
+
+@functools.cache  # JAX compiles a scan once for a function, not for what one does
+def _applied(method, *, stored):
+    """One step's method as a scan takes it; with all stored that its gradient needs, or not."""
+
+    def apply(carry, step_parts):
+        x, log_det = carry
+        x, increment = getattr(combine(*step_parts), method)(x)
+        return (x, log_det + increment), None
+
+    if stored:
+        return apply
+    # To store all of every step costs more than it saves.
+    products = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+    return jax.checkpoint(apply, policy=products)
 
 
 @register
@@ -273,8 +303,8 @@ class GlowStack(Bijection):
         Raises
         ------
         ValueError
-            If the batch is empty, `sample_weight` is not as above, or `n_steps` is no positive
-            integer.
+            If the batch is empty or not finite, `sample_weight` is not as above, or `n_steps` is no
+            positive integer.
         """
         # In NumPy: nothing is compiled for what is done once.
         x, weight = positions_and_weight(np.asarray(batch), sample_weight)
@@ -290,6 +320,8 @@ class GlowStack(Bijection):
             "mixer": _name(MIXERS, self.steps.mixer),
             "coupling": _name(COUPLINGS, coupling),
         }
+        if is_own(found["coupling"]):
+            return found
         if found["coupling"] == "spline":
             found["n_bins"] = (coupling.identity_spline.params.shape[1] + 1) // 3
         conditioner = getattr(coupling, "conditioner", None)
@@ -318,19 +350,12 @@ class GlowStack(Bijection):
         return GlowStack(combine(params, held), self.n_steps)
 
     def _scan(self, x, method, *, reverse):
-        def apply(carry, step_parts):
-            x, log_det = carry
-            x, increment = getattr(combine(*step_parts), method)(x)
-            return (x, log_det + increment), None
-
         params, held = partition(self.steps)
         arrays = jax.tree.map(jnp.asarray, (params, held))
         x = x.astype(self._dtype(x))
         start = (x, jnp.zeros(x.shape[1:], x.dtype))
         few = self.n_steps <= _FEW_STEPS and not reverse
-        if not few:  # to store all that a gradient needs of every step costs more than it saves
-            products = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
-            apply = jax.checkpoint(apply, policy=products)
+        apply = _applied(method, stored=few)
         return jax.lax.scan(apply, start, arrays, reverse=reverse, unroll=few)[0]
 
     def _forward(self, x):

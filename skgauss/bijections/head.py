@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
+from skgauss.bijections._arguments import check_scales
 from skgauss.bijections.base import (
     Array,
     Bijection,
@@ -30,6 +31,11 @@ class FixedAffine(Bijection):
     loc, scale : array of shape (C,)
         Fixed.
 
+    Raises
+    ------
+    ValueError
+        If a scale is not positive.
+
     Examples
     --------
     >>> import jax.numpy as jnp
@@ -40,6 +46,9 @@ class FixedAffine(Bijection):
 
     loc: Array = fixed()
     scale: Array = fixed()
+
+    def __post_init__(self):
+        check_scales("scale", self.scale)
 
     @property
     def _n_channels(self):

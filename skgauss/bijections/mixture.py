@@ -20,8 +20,10 @@ from scipy.special import erfcx
 from skgauss.bijections.base import (
     Array,
     Bijection,
+    combine,
     common_channels,
     fixed,
+    partition,
     register,
     static,
     sum_over_first,
@@ -440,20 +442,29 @@ class FixedMixture(Bijection):
         return *cls._given(conditional, x, densities, *ends), (x, log_slope)
 
     def _forward(self, x):
-        read = functools.partial(self._read, reading=_Conditional.quantile)
-        within = functools.partial(self._read_within, latents=True)
-        z, log_slope = self._run(_flat(x), read, within)
-        return z.reshape(x.shape), jnp.sum(log_slope, axis=0).reshape(x.shape[1:])
+        return _evaluated(*partition(self), x, way="forward")
 
     def _inverse(self, z):
-        x, log_slope = self._run(_flat(z), self._unmap)
-        return x.reshape(z.shape), -jnp.sum(log_slope, axis=0).reshape(z.shape[1:])
+        return _evaluated(*partition(self), z, way="inverse")
 
     def _log_density(self, x):
-        read = functools.partial(self._read, reading=_Conditional.log_density)
-        within = functools.partial(self._read_within, latents=False)
-        (log_density,) = self._run(_flat(x), read, within)
-        return jnp.sum(log_density, axis=0).reshape(x.shape[1:])
+        return _evaluated(*partition(self), x, way="log_density")
+
+
+@functools.partial(jax.jit, static_argnames="way")  # or every call of its own would compile
+def _evaluated(params, held, x, way):
+    """Map events, map them back, or give their log-density."""
+    layer, flat = combine(params, held), _flat(x)
+    if way == "inverse":
+        values, log_slope = layer._run(flat, layer._unmap)
+        return values.reshape(x.shape), -jnp.sum(log_slope, axis=0).reshape(x.shape[1:])
+    latents = way == "forward"
+    reading = _Conditional.quantile if latents else _Conditional.log_density
+    read = functools.partial(layer._read, reading=reading)
+    within = functools.partial(layer._read_within, latents=latents)
+    *values, log_slope = layer._run(flat, read, within)
+    log_slope = jnp.sum(log_slope, axis=0).reshape(x.shape[1:])
+    return (values[0].reshape(x.shape), log_slope) if latents else log_slope
 
 
 def _flat(x):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from skgauss.bijections._arguments import check_permutation, whole
+from skgauss.bijections._arguments import check_orthogonal, check_permutation, whole
 from skgauss.bijections._batch import positions_and_weight
 from skgauss.bijections.base import (
     Array,
@@ -57,6 +57,11 @@ class FixedRotation(_Orthogonal):
     rotation : array of shape (C, C)
         Fixed. Orthogonal.
 
+    Raises
+    ------
+    ValueError
+        If it is not orthogonal.
+
     References
     ----------
     Laparra, Camps-Valls & Malo (2011), Iterative Gaussianization: from ICA to random
@@ -73,6 +78,9 @@ class FixedRotation(_Orthogonal):
     """
 
     rotation: Array = fixed()
+
+    def __post_init__(self):
+        check_orthogonal("rotation", self.rotation)
 
     @classmethod
     def init(cls, key: Array, n_channels: int) -> FixedRotation:
@@ -107,7 +115,7 @@ class FixedRotation(_Orthogonal):
         Raises
         ------
         ValueError
-            If the batch is empty, or `sample_weight` is not as above.
+            If the batch is empty or not finite, or `sample_weight` is not as above.
         """
         positions, weight = positions_and_weight(jnp.asarray(batch), sample_weight)
         return cls._from_positions(positions, jnp.broadcast_to(weight, positions.shape[1:]))
@@ -132,6 +140,12 @@ class FixedRotation(_Orthogonal):
     def matrix(self) -> Array:
         """The orthogonal matrix Q, of shape (C, C)."""
         return self.rotation
+
+
+def _reflected(x, unit):
+    """One reflection, as a scan takes it; not inside another function, so that it compiles once."""
+    along = jnp.tensordot(unit, x, 1)
+    return x - 2 * jnp.tensordot(unit, along, 0), None
 
 
 @register
@@ -205,12 +219,8 @@ class HouseholderRotation(Bijection):
         return scaled / jnp.linalg.norm(scaled, axis=-1, keepdims=True)
 
     def _reflect(self, x, *, reverse):
-        def reflect(x, unit):
-            along = jnp.tensordot(unit, x, 1)
-            return x - 2 * jnp.tensordot(unit, along, 0), None
-
         x = x.astype(jnp.result_type(x, self.vectors))
-        return jax.lax.scan(reflect, x, self._units(), reverse=reverse)[0]
+        return jax.lax.scan(_reflected, x, self._units(), reverse=reverse)[0]
 
     def _forward(self, x):
         return self._reflect(x, reverse=False), no_log_det(x)
@@ -311,6 +321,8 @@ class Permutation(Bijection):
 
     def __post_init__(self):
         check_permutation(self.permutation)
+        if isinstance(self.permutation, list | tuple):
+            object.__setattr__(self, "permutation", np.asarray(self.permutation))
 
     @classmethod
     def init(cls, key: Array, n_channels: int) -> Permutation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral
 from typing import Any, Self
 
@@ -10,12 +11,21 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from skgauss.display._axes import BLUE, ORANGE, axes_grid, column_names, merged, random_rows
+from skgauss.display._axes import (
+    BLUE,
+    ORANGE,
+    axes_grid,
+    column_names,
+    counted,
+    merged,
+    random_rows,
+)
 from skgauss.explanation import Explanation
 
 __all__ = ["AnomalyDisplay"]
 
 _FARTHEST = 50.0  # interquartile ranges below the first quartile that a histogram shows
+_FEW = 50  # rows; up to as many, bars are counted on a linear scale
 
 
 def _rows(X, index):
@@ -41,9 +51,15 @@ def _told(number, form):
     return format(number, form if abs(number) < 1e6 else form.replace("f", "e"))
 
 
-def _distinct_ends(values):
-    """Ends of a range of values, so far apart that numbers lie between them."""
-    low, high = float(values.min()), float(values.max())
+def _decimals(rows):
+    """Decimals that show two digits of the largest contribution, one at least."""
+    largest = max((abs(value) for reasons in rows for _, value in reasons), default=0) or 1
+    return max(1, 1 - math.floor(math.log10(largest)))
+
+
+def _distinct_ends(values, threshold):
+    """Ends of a range of values and a threshold, so far apart that numbers lie between them."""
+    low, high = float(min(values.min(), threshold)), float(max(values.max(), threshold))
     room = 0.5 if high == low else 0.0
     room = max(room, 1e-9 * max(abs(low), abs(high)) - (high - low))
     return low - room, high + room
@@ -52,9 +68,10 @@ def _distinct_ends(values):
 class AnomalyDisplay:
     """Scores of rows with the threshold, and why the strangest ones are strange.
 
-    On the left a histogram of the scores and the threshold below which rows are outliers. On the
-    right the lowest-scoring rows, with what the columns that count most take from their score;
-    columns that add to it are no reasons.
+    On the left a histogram of the scores and the threshold below which rows are outliers; if a bar
+    has more than 50 rows, numbers above ten are read on a logarithmic scale. On the right the
+    lowest-scoring rows, with what the columns that count most take from their score; columns that
+    add to it, or take what rounds to zero, are no reasons.
 
     It is recommended to use `from_estimator` to create a display.
 
@@ -153,8 +170,6 @@ class AnomalyDisplay:
         """
         check_scalar(n_strangest, "n_strangest", Integral, min_val=1)
         check_scalar(n_reasons, "n_reasons", Integral, min_val=0)
-        if subsample is not None:
-            check_scalar(subsample, "subsample", Integral, min_val=1)
         check_is_fitted(estimator)
         before, detector = None, estimator
         if isinstance(estimator, Pipeline):
@@ -214,20 +229,22 @@ class AnomalyDisplay:
         room = max(high - low, (top - self.threshold) / _FARTHEST)  # of a bar below the threshold
         lowest = min(low - _FARTHEST * (high - low), self.threshold - room)
         shown, n_beyond = np.maximum(self.scores, lowest), int(np.sum(self.scores < lowest))
-        edges = np.histogram_bin_edges(shown, 60, _distinct_ends(shown))
+        edges = np.histogram_bin_edges(shown, 60, _distinct_ends(shown, self.threshold))
         counts, _ = np.histogram(shown, edges)
         middles = (edges[1:] + edges[:-1]) / 2
         colours = np.where(middles < self.threshold, ORANGE, BLUE)
         bars = merged({"width": np.diff(edges), "color": colours}, bar_kwargs)
         self.bars_ = ax.bar(middles, counts, **bars)
         n_below = int(np.sum(self.scores < self.threshold))
-        line = merged(
-            {"color": "0.3", "linestyle": "--", "label": f"threshold: {n_below} rows below"},
-            line_kwargs,
-        )
+        label = f"threshold: {counted(n_below, 'row')} below"
+        line = merged({"color": "0.3", "linestyle": "--", "label": label}, line_kwargs)
         self.threshold_ = ax.axvline(self.threshold, **line)
-        ax.set_yscale("symlog", linthresh=10)
-        beyond = f"; {n_beyond} lower ones in the first bar" if n_beyond else ""
+        if counts.max() > _FEW:
+            ax.set_yscale("symlog", linthresh=10)
+        else:
+            ax.set_yscale("linear")
+            ax.locator_params(axis="y", integer=True)
+        beyond = f"; {counted(n_beyond, 'lower one')} in the first bar" if n_beyond else ""
         ax.set(xlabel=f"score (high is normal{beyond})", ylabel="rows")
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(framealpha=1, edgecolor="none")
@@ -235,12 +252,17 @@ class AnomalyDisplay:
     def _list(self, ax, text_kwargs):
         ax.set_axis_off()
         ax.set_title("strangest rows, and what takes most from their score", fontsize="medium")
-        style = merged({"va": "top", "fontsize": "small", "transform": ax.transAxes}, text_kwargs)
-        self.reasons_ = []
+        style = {"verticalalignment": "top", "fontsize": "small", "transform": ax.transAxes}
+        style, self.reasons_ = merged(style, text_kwargs), []
+        n_decimals = _decimals(self.reasons)
         for i, (row, score, reasons) in enumerate(
             zip(self.rows, self.row_scores, self.reasons, strict=True)
         ):
-            why = ", ".join(f"{name} ({_told(value, '+.1f')})" for name, value in reasons)
+            why = ", ".join(
+                f"{name} ({_told(value, f'+.{n_decimals}f')})"
+                for name, value in reasons
+                if round(value, n_decimals)
+            )
             place = 1 - (i + 0.5) / (len(self.rows) + 0.5)
-            line = f"{row}  [{_told(score, '.1f')}]  {why}".rstrip()
+            line = f"{row}  [{_told(score, f'.{n_decimals}f')}]  {why}".rstrip()
             self.reasons_.append(ax.text(0, place, line, **style))

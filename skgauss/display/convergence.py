@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skgauss.display._axes import BLUE, ORANGE, axes_grid, merged
+from skgauss.display._axes import BLUE, ORANGE, axes_grid, counted, merged
 
 __all__ = ["ConvergenceDisplay"]
 
@@ -173,49 +173,46 @@ class ConvergenceDisplay:
         if ax is None:
             ax = axes_grid(self, None, (1, 1), figsize=(6.4, 4.4))[0, 0]
         self.ax_, self.figure_, self.band_, self.first_ = ax, ax.figure, None, None
-        stop = merged({"color": "0.4", "linestyle": ":", "linewidth": 1.5}, stop_kwargs)
         if self.training is not None:
-            self._likelihood(ax, line_kwargs, stop)
+            where, label = self._likelihood(ax, line_kwargs)
         else:
-            self._negentropy(ax, line_kwargs, band_kwargs, stop)
+            where, label = self._negentropy(ax, line_kwargs, band_kwargs)
+        stop = {"color": "0.4", "linestyle": ":", "linewidth": 1.5, "label": label}
+        self.stop_ = ax.axvline(where, **merged(stop, stop_kwargs))
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False)
         return self
 
-    def _likelihood(self, ax, line_kwargs, stop):
-        curves = [("training rows", self.training, {"color": BLUE, "linestyle": "--"})]
+    def _likelihood(self, ax, line_kwargs):
+        """Draw the curves; return where the stop is, and what it is called."""
+        style = {"color": BLUE, "linestyle": "--", "label": "training rows"}
+        curves = [(self.training, style)]
         if len(self.held_out):
-            curves.append(("held-out rows", self.held_out, {"color": ORANGE}))
+            curves.append((self.held_out, {"color": ORANGE, "label": "held-out rows"}))
         self.lines_ = [
-            ax.plot(
-                np.arange(1, len(values) + 1), values, label=label, **merged(style, line_kwargs)
-            )[0]
-            for label, values, style in curves
+            ax.plot(np.arange(1, len(values) + 1), values, **merged(style, line_kwargs))[0]
+            for values, style in curves
         ]
         kept = self.best_iter
         if kept is None:
             kept = int(np.argmax(self.held_out)) + 1 if len(self.held_out) else len(self.training)
-        label = f"kept: iteration {kept}" if kept else "kept: the start, and no iteration"
-        self.stop_ = ax.axvline(kept, label=label, **stop)
         ax.set(xlabel="iteration", ylabel="log-likelihood (nats per row)")
+        return kept, f"kept: iteration {kept}" if kept else "kept: the start, and no iteration"
 
-    def _negentropy(self, ax, line_kwargs, band_kwargs, stop):
+    def _negentropy(self, ax, line_kwargs, band_kwargs):
+        """Draw the layers; return where the stop is, and what it is called."""
         layers = np.arange(1, len(self.negentropy) + 1)
         noise = _BAND * self.negentropy_stderr
-        band = merged(
-            {"color": "0.85", "label": "± 2 standard errors", "linewidth": 0}, band_kwargs
-        )
+        band = merged({"facecolor": "0.85", "label": "± 2 standard errors"}, band_kwargs)
         low, high = self.negentropy - noise, self.negentropy + noise
         self.band_ = ax.fill_between(layers, low, high, **band)
         kept = layers <= self.n_layers
         size = 4 if len(layers) <= _MOST_MARKED else 0
         self.lines_ = [
-            ax.plot(layers[part], self.negentropy[part], label=label, **merged(style, line_kwargs))[
-                0
-            ]
-            for label, part, style in (
-                ("kept", kept, {"color": BLUE, "marker": "o", "markersize": size}),
-                ("dropped", ~kept, {"color": ORANGE, "marker": "s", "markersize": size}),
+            ax.plot(layers[part], self.negentropy[part], **merged(style, line_kwargs))[0]
+            for part, style in (
+                (kept, {"color": BLUE, "marker": "o", "markersize": size, "label": "kept"}),
+                (~kept, {"color": ORANGE, "marker": "s", "markersize": size, "label": "dropped"}),
             )
             if part.any()
         ]
@@ -223,7 +220,6 @@ class ConvergenceDisplay:
             *(1, self.negentropy[0]), "D", color="black", label="columns by themselves", zorder=3
         )
         ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
-        self.stop_ = ax.axvline(self.n_layers + 0.5, label=f"stop: {self.n_layers} layers", **stop)
         # Below its noise a layer's gain is read on a linear scale, above on a logarithmic one.
         if noise.any():
             threshold = 10.0 ** np.ceil(np.log10(max(np.median(noise[noise > 0]), _LEAST)))
@@ -231,3 +227,4 @@ class ConvergenceDisplay:
                 ax.set_yscale("symlog", linthresh=threshold)
                 ax.autoscale(axis="y")
         ax.set(xlabel="layer", ylabel="negentropy removed (nats, held-out rows)")
+        return self.n_layers + 0.5, f"stop: {counted(self.n_layers, 'layer')}"

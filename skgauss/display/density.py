@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import check_scalar
 
 from skgauss._thresholds import ZERO_DENSITY
-from skgauss.display._axes import BLUE, ORANGE, axes_grid, column_names, merged, random_rows
+from skgauss._validation import validate_table
+from skgauss.display._axes import (
+    BLUE,
+    ORANGE,
+    axes_grid,
+    check_fitted_with,
+    column_names,
+    merged,
+    random_rows,
+)
 
 __all__ = ["DensityDisplay"]
+
+_LIKELY = 0.99  # share of the rows that the grid spans in any case
 
 
 def _like(table: Any, values: np.ndarray) -> Any:
@@ -29,6 +41,18 @@ def _draw(estimator: Any, n_samples: int, random_state: Any) -> np.ndarray:
     takes_seed = "random_state" in inspect.signature(estimator.sample).parameters
     drawn = estimator.sample(n_samples, **({"random_state": random_state} if takes_seed else {}))
     return np.asarray(drawn[0] if isinstance(drawn, tuple) else drawn)
+
+
+def _range(values: np.ndarray, likely: np.ndarray, padding: float) -> list[np.ndarray]:
+    """Ends of the grid, per column: half the range of likely rows beyond these at most, padded."""
+    low, high = likely.min(axis=0), likely.max(axis=0)
+    room = 0.5 * (high - low)
+    low, high = (
+        np.maximum(values.min(axis=0), low - room),
+        np.minimum(values.max(axis=0), high + room),
+    )
+    margin = padding * np.where(high > low, high - low, 1)
+    return [low - margin, high + margin]
 
 
 class DensityDisplay:
@@ -103,7 +127,7 @@ class DensityDisplay:
         estimator: Any,
         X: Any,
         *,
-        shares: Sequence[float] = (0.5, 0.9, 0.99),
+        shares: float | Sequence[float] = (0.5, 0.9, 0.99),
         grid_resolution: int = 100,
         padding: float = 0.1,
         n_samples: int = 300,
@@ -120,12 +144,14 @@ class DensityDisplay:
             Any of scikit-learn's density estimators fits. Samples are drawn if it has `sample`.
         X : array-like of shape (n_rows, 2)
             The contours hold shares of these rows.
-        shares : sequence of float, default=(0.5, 0.9, 0.99)
+        shares : float or sequence of float, default=(0.5, 0.9, 0.99)
             Share of the rows inside each contour, in (0, 1).
         grid_resolution : int, default=100
-            Points per side of the grid.
+            Points per side of the grid, at least 2.
         padding : float, default=0.1
-            How far the grid goes beyond the rows, as a share of their range.
+            How far the grid goes beyond the rows, as a share of their range; not negative.
+            Before that, it ends at most half the range of the likeliest 99 % of the rows (or the
+            largest share) beyond these: the legend counts rows that are farther out.
         n_samples : int, default=300
             Samples shown; 0 for none.
         subsample : int or None, default=2_000
@@ -143,26 +169,28 @@ class DensityDisplay:
 
         Raises
         ------
+        TypeError
+            If the estimator has no `score_samples`, or a number is of another type.
         ValueError
-            If `X` has another number of columns, a share is not in (0, 1), or fewer rows than that
-            have a positive density.
+            If `X` has another number of columns, or does not hold finite numbers; if a share is not
+            in (0, 1), or fewer rows than that have a positive density; or if another number is less
+            than described.
         """
-        check_is_fitted(estimator)
+        check_scalar(grid_resolution, "grid_resolution", Integral, min_val=2)
+        check_scalar(padding, "padding", Real, min_val=0)
+        check_scalar(n_samples, "n_samples", Integral, min_val=0)
+        check_fitted_with(cls, estimator, "score_samples")
         X = X if hasattr(X, "columns") else np.asarray(X)
         if np.ndim(X) != 2 or X.shape[1] != 2:
             raise ValueError(
                 f"DensityDisplay draws the density of two columns, X has shape {np.shape(X)}. "
                 "Fit an estimator to two of them."
             )
-        inside = np.sort(np.asarray(shares, float))[::-1]
+        inside = np.sort(np.ravel(np.asarray(shares, float)))[::-1]
         if not inside.size or not np.all((inside > 0) & (inside < 1)):
             raise ValueError(f"shares must be one or more in (0, 1), got {inside.tolist()}.")
-        values = np.asarray(X, float)
-        low, high = values.min(axis=0), values.max(axis=0)
-        margin = padding * np.where(high > low, high - low, 1)
-        sides = np.linspace(low - margin, high + margin, grid_resolution)
-        xx0, xx1 = np.meshgrid(*sides.T)
-        grid = _like(X, np.column_stack([xx0.ravel(), xx1.ravel()]))
+        values, _ = validate_table(X, "X")
+        shown = random_rows(values, subsample, random_state)
         samples = np.empty((0, 2))
         if n_samples and hasattr(estimator, "sample"):
             samples = _draw(estimator, n_samples, random_state)
@@ -174,6 +202,11 @@ class DensityDisplay:
                 f"{type(estimator).__name__} gives {share:.1%} of the rows a density of zero: "
                 f"no contour holds {inside[0]:.3g} of them. Give smaller shares."
             )
+        likely = values[scores >= np.quantile(scores, 1 - max(_LIKELY, inside[0]), method="lower")]
+        low, high = _range(values, likely, padding)
+        sides = np.linspace(low, high, grid_resolution)
+        xx0, xx1 = np.meshgrid(*sides.T)
+        grid = _like(X, np.column_stack([xx0.ravel(), xx1.ravel()]))
         levels, kept = np.unique(np.quantile(scores, 1 - inside), return_index=True)
         names = column_names(X, 2)
         display = cls(
@@ -182,7 +215,7 @@ class DensityDisplay:
             log_density=np.reshape(estimator.score_samples(grid), xx0.shape),
             levels=levels,
             shares=inside[kept],
-            rows=np.asarray(random_rows(values, subsample, random_state)),
+            rows=shown,
             samples=samples,
             xlabel=names[0],
             ylabel=names[1],
@@ -205,7 +238,8 @@ class DensityDisplay:
         ax : matplotlib Axes, default=None
             None makes a figure.
         contour_kwargs, rows_kwargs, samples_kwargs : dict, default=None
-            For ``Axes.contourf`` and, for the points, ``Axes.scatter``.
+            For ``Axes.contourf`` and, for the points, ``Axes.scatter``; the levels of the contours
+            are the display's own.
         labels : bool, default=True
             Whether the legend names the share of the rows inside each contour.
 
@@ -213,7 +247,17 @@ class DensityDisplay:
         -------
         display : DensityDisplay
             This display.
+
+        Raises
+        ------
+        ValueError
+            If `contour_kwargs` has levels.
         """
+        if "levels" in (contour_kwargs or {}):
+            raise ValueError(
+                "contour_kwargs takes no levels: the contours are those of the `shares` of the "
+                "rows, an argument of DensityDisplay.from_estimator."
+            )
         if ax is None:
             ax = axes_grid(self, None, (1, 1), figsize=(6.4, 4.8))[0, 0]
         self.ax_, self.figure_ = ax, ax.figure
@@ -228,8 +272,8 @@ class DensityDisplay:
         self.contours_ = ax.contour(
             *where, levels=self.levels, colors="0.35", linewidths=0.7, linestyles="solid"
         )
-        points = {"s": 8, "linewidths": 0, "alpha": 0.6}
-        kwargs = merged({**points, "color": BLUE, "label": "rows"}, rows_kwargs)
+        points = {"s": 8, "linewidth": 0, "alpha": 0.6}
+        kwargs = merged({**points, "color": BLUE, "label": self._rows_label()}, rows_kwargs)
         self.rows_ = ax.scatter(*self.rows.T, **kwargs)
         self.samples_ = None
         if len(self.samples):
@@ -244,3 +288,8 @@ class DensityDisplay:
             names += [f"{100 * share:.3g} % of the rows" for share in self.shares]
         ax.legend(handles, names, frameon=False, loc="upper right")
         return self
+
+    def _rows_label(self):
+        low, high = (self.xx0.min(), self.xx1.min()), (self.xx0.max(), self.xx1.max())
+        n_beyond = int(np.any((self.rows < low) | (self.rows > high), axis=1).sum())
+        return f"rows ({n_beyond} beyond the picture)" if n_beyond else "rows"

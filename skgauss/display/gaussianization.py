@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from scipy import stats
-from sklearn.utils.validation import check_is_fitted
+from sklearn.pipeline import Pipeline
 
+from skgauss._validation import validate_table
 from skgauss.diagnosis import pairwise_dependence
-from skgauss.display._axes import BLUE, axes_grid, column_names, merged, random_rows
+from skgauss.display._axes import (
+    BLUE,
+    axes_grid,
+    check_fitted_with,
+    column_names,
+    counted,
+    merged,
+    random_rows,
+)
 
 __all__ = ["GaussianizationDisplay"]
 
@@ -26,17 +36,31 @@ def _most_dependent(values: np.ndarray) -> tuple[int, ...]:
     return int(pairs[0][best]), int(pairs[1][best])
 
 
-def _pair(chosen: Sequence | None, values: np.ndarray, names: list[str], what: str):
+def _numbers(estimator: Any, X: Any) -> np.ndarray:
+    """Columns as numbers, or a message that says which are none and what to draw instead."""
+    try:
+        return validate_table(X, "X")[0]
+    except ValueError as error:
+        if not isinstance(estimator, Pipeline):
+            raise
+        raise ValueError(
+            f"{error} Where steps of the pipeline do so, draw its last step: "
+            "GaussianizationDisplay.from_estimator(pipeline[-1], pipeline[:-1].transform(X))."
+        ) from error
+
+
+def _pair(chosen: Any, values: np.ndarray, names: list[str], what: str):
     """Numbers of the columns to show, from numbers or names."""
     if chosen is None:
         return _most_dependent(values)
+    chosen = [chosen] if isinstance(chosen, str | Integral) else list(chosen)
     numbers = tuple(names.index(c) if c in names else c for c in chosen)
     expected = min(2, len(names))
     if len(numbers) != expected or any(
         not isinstance(j, int | np.integer) or not 0 <= j < len(names) for j in numbers
     ):
         raise ValueError(
-            f"{what} must name {expected} of {names}, or be their numbers; got {list(chosen)}."
+            f"{what} must name {expected} of {names}, or be their numbers; got {chosen}."
         )
     return numbers
 
@@ -126,7 +150,7 @@ class GaussianizationDisplay:
             Which columns and latents to draw by themselves. None takes the two that depend on
             each other most (`skgauss.diagnosis.pairwise_dependence`), of columns and of latents.
         subsample : int or None, default=2_000
-            Rows drawn at random, for everything shown, if `X` has more.
+            Rows drawn at random, for everything shown, if `X` has more; None shows all.
         random_state : int, RandomState instance or None, default=None
             Of the subsample.
         ax : matplotlib Axes or array of them, default=None
@@ -140,19 +164,23 @@ class GaussianizationDisplay:
 
         Raises
         ------
+        TypeError
+            If the estimator has no `transform`.
         ValueError
-            If several columns have a single latent, or one has several.
+            If a column does not hold finite numbers, several columns have a single latent, or one
+            has several.
         """
-        check_is_fitted(estimator)
+        check_fitted_with(cls, estimator, "transform")
         X = X if hasattr(X, "columns") else np.asarray(X)
         shown = random_rows(X, subsample, random_state)
-        columns = np.asarray(shown, dtype=float)
+        columns = _numbers(estimator, shown)
         values = np.asarray(estimator.transform(shown), dtype=float)
         numbers = columns.shape[1], values.shape[1]
         if min(numbers) == 1 and max(numbers) > 1:
             raise ValueError(
-                f"{type(estimator).__name__} makes {numbers[1]} latents of {numbers[0]} columns: "
-                "pairs are drawn, so both must be several, or both one."
+                f"{type(estimator).__name__} makes {counted(numbers[1], 'latent')} of "
+                f"{counted(numbers[0], 'column')}: pairs are drawn, so both must be several, or "
+                "both one."
             )
         feature_names = column_names(shown, columns.shape[1])
         latent_names = [f"latent {j}" for j in range(values.shape[1])]
@@ -224,7 +252,7 @@ class GaussianizationDisplay:
         return self
 
     def _scatter(self, axis, values, labels, kwargs):
-        kwargs = merged({"s": 9, "alpha": 0.6, "linewidths": 0, "color": BLUE}, kwargs)
+        kwargs = merged({"s": 9, "alpha": 0.6, "linewidth": 0, "color": BLUE}, kwargs)
         self.scatters_.append(axis.scatter(*values.T, **kwargs))
         axis.set(xlabel=labels[0], ylabel=labels[1])
         dependence = pairwise_dependence(values)[0, 1]

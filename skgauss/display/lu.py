@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from skgauss.display._axes import axes_grid, merged
+from skgauss.display._axes import axes_grid, counted, merged
 
 __all__ = ["LUDisplay"]
 
@@ -93,8 +93,8 @@ class LUDisplay:
             )
         if np.ndim(layer.lower) != 2:
             raise ValueError(
-                f"The layer holds {len(layer.lower)} convolutions, one per step: draw one of them "
-                "with LUDisplay.from_estimator(estimator, step=0)."
+                f"The layer holds {counted(len(layer.lower), 'convolution')}, one per step: draw "
+                "one of them with LUDisplay.from_estimator(estimator, step=0)."
             )
         import jax
 
@@ -152,7 +152,8 @@ class LUDisplay:
                 f"LUDisplay draws a flow with mixer='lu'; its steps hold a {type(mixer).__name__}."
             )
         n_steps = len(mixer.lower)
-        if not isinstance(step, int | np.integer) or not -n_steps <= step < n_steps:
+        is_number = isinstance(step, int | np.integer) and not isinstance(step, bool)
+        if not is_number or not -n_steps <= step < n_steps:
             raise ValueError(f"step={step!r}: this flow has the steps 0 to {n_steps - 1}.")
         layer = Invertible1x1Conv(
             *(
@@ -201,6 +202,9 @@ class LUDisplay:
         self.axes_ = axes.ravel()
         largest = max(float(np.abs(factor).max()) for factor in factors.values())
         kwargs = merged({"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}, image_kwargs)
+        norm: Any = kwargs.get("norm")
+        if hasattr(norm, "autoscale_None"):
+            norm.autoscale_None(np.stack(list(factors.values())))  # not to the first panel alone
         self.images_ = []
         for axis, (name, factor) in zip(self.axes_, factors.items(), strict=True):
             self.images_.append(axis.imshow(factor, **kwargs))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import has_fit_parameter
@@ -78,6 +79,24 @@ def positive(estimator: Any, log_density: Any) -> np.ndarray:
             f"{len(log_density)} rows. An estimator is needed whose density is positive everywhere."
         )
     return log_density
+
+
+def _check_density(estimator: Any) -> None:
+    """Refuse what has no density, or that of other columns than those given."""
+    for method in ("fit", "score_samples"):
+        if isinstance(estimator, type) or not callable(getattr(estimator, method, None)):
+            raise ValueError(
+                f"estimator={estimator!r} has no method {method}: an instance of a density "
+                "estimator is needed, such as RBIGTransformer()."
+            )
+    if isinstance(estimator, Pipeline):
+        steps = [name for name, step in estimator.steps if step not in (None, "passthrough")]
+        if len(steps) > 1:
+            raise ValueError(
+                f"estimator is a Pipeline of the steps {steps}: its score_samples is the density "
+                f"of what {steps[-1]!r} sees, not of the columns given. Give that step alone, "
+                "estimator.steps[-1][1]: columns need no scaler."
+            )
 
 
 class Estimate(NamedTuple):
@@ -221,12 +240,7 @@ class Options:
             self.unfolding = (RBIGTransformer(), estimator)
         else:
             self.unfolding = (estimator,) if has_latents(estimator) else ()
-        for method in ("fit", "score_samples"):
-            if isinstance(estimator, type) or not callable(getattr(estimator, method, None)):
-                raise ValueError(
-                    f"estimator={estimator!r} has no method {method}: an instance of a density "
-                    "estimator is needed, such as RBIGTransformer()."
-                )
+        _check_density(estimator)
         check_scalar(cv, "cv", Integral, min_val=2)
         self.estimator, self.cv, self.n_jobs = estimator, int(cv), n_jobs
         self.rng = numpy_generator(random_state)

@@ -47,7 +47,8 @@ def total_correlation(
     -------
     total_correlation : float
         In nats. Of independent columns it scatters about zero, on both sides. Constant columns
-        are left out.
+        are left out. Infinite in truth where continuous columns determine each other; the estimate
+        is finite.
     std : float
         Its standard error, if `return_std`: that of a mean over rows, which near independence is
         less than the error of the fits.
@@ -131,8 +132,9 @@ def mutual_information(
     Returns
     -------
     mutual_information : float
-        In nats. Of independent blocks it scatters about zero, on both sides. Constant columns
-        are left out. X and Y may change places.
+        In nats. Of independent blocks it scatters about zero, on both sides. X and Y may change
+        places. Columns that are constant, a linear function of others of their block or a monotone
+        one of another tell nothing, and are left out.
     std : float
         Its standard error, if `return_std`: that of a mean over rows, which near independence is
         less than the error of the fits.
@@ -224,7 +226,9 @@ def conditional_mutual_information(
     Returns
     -------
     conditional_mutual_information : float
-        In nats; may be negative, within its error. X and Y may change places.
+        In nats; may be negative, within its error. X and Y may change places. Columns that are
+        constant, a linear function of others of their block and of Z or a monotone one of another
+        tell nothing beyond these, and are left out; where none is left of X or Y, it is 0.
     std : float
         Its standard error, if `return_std`: that of a mean over rows, which near independence is
         less than the error of the fits.
@@ -257,7 +261,7 @@ def conditional_mutual_information(
     """
     options = Options(estimator, cv, n_jobs, random_state)
     blocks, weight = _validated_blocks({"X": X, "Y": Y, "Z": Z}, sample_weight)
-    parts, weight = normal_scores(blocks, weight, options)
+    parts, weight = normal_scores(blocks, weight, options, known=2)
     all_three, with_x, with_y = dependence(parts, weight, [(0, 1, 2), (0, 2), (1, 2)], options)
     return as_asked(*mean_and_error(all_three - with_x - with_y, weight), return_std)
 

@@ -19,13 +19,12 @@ from skgauss.information._crossfit import (
     positive,
     varying,
 )
+from skgauss.information._redundant import both_white_if_thin, independent, white_if_thin
 from skgauss.resolution import column_resolution, spread_copies
 from skgauss.rotations import PCARotation
 from skgauss.weighted import mean_and_error
 
 __all__ = ["entropy", "kl_divergence", "negentropy"]
-
-_PLAIN, _ROUNDING = 1e-3, 1e-9  # least standard deviation of a table's axes over the largest
 
 
 def _table(X, name, sample_weight):
@@ -67,8 +66,10 @@ def entropy(
     X : array-like of shape (n_rows, n_features) or (n_rows,)
         Numbers, finite; rows drawn independently from one distribution.
     estimator : estimator, default=None
-        Density estimator with ``fit`` and ``score_samples``; it is cloned. None means
-        ``RBIGTransformer(head="auto")``.
+        Density estimator with ``fit`` and ``score_samples``, the log-density of the columns given;
+        it is cloned. Other scores, such as those of an `IsolationForest`, make the result
+        meaningless; a `Pipeline` of several steps is refused, since it scores what its last step
+        sees. None means ``RBIGTransformer(head="auto")``.
     sample_weight : array-like of shape (n_rows,), default=None
         Frequencies.
     cv : int, default=5
@@ -82,7 +83,9 @@ def entropy(
     Returns
     -------
     entropy : float
-        In nats; may be negative. Minus infinity if a column is constant.
+        In nats; may be negative. Minus infinity if a column is constant or a linear function of
+        others, which more than two distinct rows to a column are needed to see. In truth it is so
+        for every function of others; but there the estimate is finite, and means little.
     std : float
         Its standard error, if `return_std`: that of the mean over rows. It does not hold what
         the estimator fails to see.
@@ -120,31 +123,12 @@ def entropy(
     """
     options = Options(estimator, cv, n_jobs, random_state)
     X, weight = _table(X, "X", sample_weight)
-    if not varying(X).all():
+    if not (varying(X).all() and independent(X).all()):
         return as_asked(-math.inf, 0.0, return_std)
     X, weight = options.rows(X, weight)
     folds = options.cross_fit(weight, "X")
     (log_density,), _ = folds.run({"rows": lambda k: _estimate(folds, X, 0.0, k)})
     return as_asked(*mean_and_error(-log_density, weight), return_std)
-
-
-def _of_full_rank(X, weight):
-    """White coordinates of a table whose columns nearly determine each other; others as they are.
-
-    Directions in which nothing but rounding is left are dropped. Few rows determine each other by
-    their number alone.
-    """
-    if len(X) <= 2 * X.shape[1]:
-        return X
-    mean = np.average(X, axis=0, weights=weight)
-    centred = X - mean
-    centred /= np.abs(centred).max(axis=0)
-    share = np.sqrt(weight / weight.sum())[:, None]
-    _, spread, axes = np.linalg.svd(np.linalg.qr(centred * share, mode="r"))
-    if spread[-1] > _PLAIN * spread[0]:
-        return X
-    kept = spread > _ROUNDING * spread[0]
-    return centred @ axes[kept].T / spread[kept]
 
 
 def negentropy(
@@ -188,7 +172,7 @@ def negentropy(
     negentropy : float
         In nats. Of a Gaussian table it scatters about zero, on both sides. Constant columns, and
         linear combinations that are constant, are left out where the reference has the table's own
-        covariance; constant columns make it infinite where that is the identity.
+        covariance; they make it infinite where that is the identity.
     std : float
         Its standard error, if `return_std`.
 
@@ -222,13 +206,13 @@ def negentropy(
         raise ValueError(f"reference={reference!r}: 'gaussian' and 'standard_normal' are accepted.")
     X, weight = _table(X, "X", sample_weight)
     moves = varying(X)
-    if reference == "standard_normal" and not moves.all():
+    if reference == "standard_normal" and not (moves.all() and independent(X).all()):
         return as_asked(math.inf, 0.0, return_std)
     if not moves.any():
         return as_asked(0.0, 0.0, return_std)
     X, weight = options.rows(X[:, moves], weight)
     if reference == "gaussian":
-        X = _of_full_rank(X, weight)
+        X = white_if_thin(X, weight)
     folds = options.cross_fit(weight, "X")
 
     def white(k):
@@ -300,7 +284,8 @@ def kl_divergence(
     -------
     kl_divergence : float
         In nats. For equal distributions it scatters about zero, on both sides. Infinite where a
-        column is constant in one table and not the same in the other.
+        column is constant in one table and not the same in the other, or a linear function of
+        others in one and not the same function in the other.
     std : float
         Its standard error, if `return_std`: the scatter over the rows of X, and of the fits to Y
         that leave out one fold each (a jackknife).
@@ -319,6 +304,11 @@ def kl_divergence(
     where the distributions are near each other. Rows that both tables have are held out of the
     fits to both together, so that a table does not diverge from itself: told by the columns whose
     values do not repeat, since of discrete columns alone different rows are equal, too.
+
+    Columns that are the same linear function of others in both tables are left out, which changes
+    nothing; less than 1e-9 of a column is taken for rounding, and more than two distinct rows to a
+    column are needed to see it. Where columns nearly determine each other, both tables are put in
+    coordinates that are white for the two together.
 
     Columns whose values repeat get uniform noise of one step, the same in both tables. That changes
     nothing where these values lie on a grid; a value that many rows share among others that do
@@ -360,12 +350,16 @@ def kl_divergence(
         return as_asked(math.inf, 0.0, return_std)
     if not moves.any():
         return as_asked(0.0, 0.0, return_std)
-    X, weight = options.rows(X[:, moves], weight)
-    Y, weight_Y = options.rows(Y[:, moves], weight_Y)
+    X, Y = X[:, moves], Y[:, moves]
+    tell = independent(np.vstack([X, Y]))
+    X, weight = options.rows(X[:, tell], weight)
+    Y, weight_Y = options.rows(Y[:, tell], weight_Y)
     step = column_resolution(np.vstack([X, Y]), np.append(weight, weight_Y))
     if step.any():
         X, weight = _spread(X, weight, step, options)
         Y, weight_Y = _spread(Y, weight_Y, step, options)
+    if not (independent(X).all() and independent(Y).all()):  # of both together they are
+        return as_asked(math.inf, 0.0, return_std)
     n_folds = min(options.cv, len(X), len(Y))
     folds_X = options.cross_fit(weight, "X", n_folds)
     folds_Y = options.cross_fit(weight_Y, "Y", n_folds)
@@ -373,6 +367,7 @@ def kl_divergence(
     if len(in_X):
         folds_X.deal(in_X)
         folds_Y.deal(in_Y)
+    X, Y = both_white_if_thin(X, Y, weight, weight_Y)
 
     def of_q(q, log_q):
         return positive(q, q.score_samples(Y)), np.average(log_q, weights=weight)

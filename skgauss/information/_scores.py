@@ -12,6 +12,7 @@ from skgauss.information._crossfit import (
     of_positive_weight,
     varying,
 )
+from skgauss.information._redundant import telling
 from skgauss.moments import Moments
 from skgauss.resolution import column_resolution
 
@@ -22,15 +23,19 @@ _MANY_ROWS = 100_000
 
 
 def normal_scores(
-    blocks: list[np.ndarray], weight: np.ndarray | None, options: Options
+    blocks: list[np.ndarray],
+    weight: np.ndarray | None,
+    options: Options,
+    known: int | None = None,
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Normal scores of blocks without their constant columns, and the rows' weights.
+    """Normal scores of blocks without columns that tell nothing, and the rows' weights.
 
-    The first two blocks come in an order that depends on the scores alone.
+    These are the constant ones, and those that others of the block, or of the one numbered `known`,
+    determine. The first two blocks come in an order that depends on the scores alone.
     """
     blocks, weight = of_positive_weight(blocks, weight)
     n_given = len(blocks[0])
-    blocks = [block[:, varying(block)] for block in blocks]
+    blocks = _without_known([block[:, varying(block)] for block in blocks], known)
     ends = np.cumsum([block.shape[1] for block in blocks])
     if not ends[-1]:
         return blocks, np.ones(len(blocks[0])) if weight is None else weight
@@ -43,6 +48,18 @@ def normal_scores(
         parts[:2] = min(parts[:2], parts[1::-1], key=_sorted_bytes)
     X, weight = options.rows(np.hstack(parts), weight)
     return np.split(X, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1), weight
+
+
+def _without_known(blocks, known):
+    """Blocks without columns that others of the block, or of the one given, determine."""
+    told = [
+        np.hstack([blocks[known], block]) if known not in (None, i) else block
+        for i, block in enumerate(blocks)
+    ]
+    return [
+        block[:, telling(table)[table.shape[1] - block.shape[1] :]]
+        for block, table in zip(blocks, told, strict=True)
+    ]
 
 
 def _are_tied(X, weight):

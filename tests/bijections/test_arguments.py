@@ -12,16 +12,22 @@ import pytest
 from skgauss.bijections import (
     ActNorm,
     AffineCoupling,
+    Bijection,
     Chain,
     ElementwiseAffine,
     ElementwiseSpline,
+    FixedAffine,
+    FixedRotation,
     GlowStack,
     HouseholderRotation,
     Invertible1x1Conv,
     MixtureCDFCoupling,
     Permutation,
     RationalQuadraticSplineCoupling,
+    combine,
+    partition,
 )
+from skgauss.bijections.base import fixed, register
 from tests.registry import CASES, build
 
 KEY = jax.random.key(0)
@@ -85,6 +91,100 @@ def test_numbers(make, name, number):
 def test_permutations(order):
     with pytest.raises(ValueError, match="permutation must hold every integer from 0 to C - 1"):
         Permutation(np.array(order))
+
+
+@pytest.mark.parametrize("matrix", [2 * np.eye(3), np.ones((3, 3)), np.eye(3)[:2], np.eye(3)[0]])
+def test_rotations(matrix):
+    with pytest.raises(ValueError, match="rotation must be an orthogonal matrix, got"):
+        FixedRotation(matrix)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan])
+def test_scales(scale):
+    with pytest.raises(ValueError, match="scale must be positive, got"):
+        FixedAffine(np.zeros(2), np.array([1.0, scale]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_batches(value):
+    batch = np.array([[1.0, value], [3.0, 4.0]])
+    for start in (ActNorm, FixedRotation):
+        with pytest.raises(ValueError, match="batch must be finite"):
+            start.from_data(batch)
+    with pytest.raises(ValueError, match="batch must be finite"):
+        GlowStack.from_data(KEY, batch, n_steps=2)
+
+
+def test_dtypes():
+    with pytest.raises(ValueError, match="dtype must be a floating one, got <class 'int'>"):
+        ActNorm.init(2).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (ActNorm.init(2), "bijections must be a tuple of Bijection, got ActNorm"),
+        ((ActNorm,), r"bijections\[0\] must be a Bijection, got <class"),
+        ((ActNorm.init(2), None), r"bijections\[1\] must be a Bijection, got None"),
+    ],
+)
+def test_parts_of_a_chain(parts, message):
+    with pytest.raises(TypeError, match=message):
+        Chain(parts)
+
+
+def test_fixed_arrays_to_combine():
+    params, held = partition(Permutation.init(KEY, 3))
+    for wrong in ([], held * 2):
+        with pytest.raises(ValueError, match=f"Permutation holds 1 fixed arrays, got {len(wrong)}"):
+            combine(params, wrong)
+    assert params._n_channels is None
+
+
+def test_a_layer_that_was_not_registered():
+    class Unregistered(ActNorm):
+        pass
+
+    layer = Unregistered(np.zeros(2), np.zeros(2))
+    with pytest.raises(TypeError, match=r"Unregistered must be decorated with .*register"):
+        partition(layer)
+
+
+def test_a_log_det_that_is_not_one_of_every_position():
+    @register
+    class Scaled(Bijection):
+        log_scale: jax.Array
+
+        def _forward(self, x):
+            return jnp.exp(self.log_scale) * x, self.log_scale * len(x)
+
+        def _inverse(self, z):
+            return jnp.exp(-self.log_scale) * z, -self.log_scale * len(z)
+
+    layer, feature_map = Scaled(jnp.array(0.5)), jnp.ones((2, 2, 3))
+    assert float(layer.transform_and_log_det(jnp.ones(2))[1]) == 1.0
+    for method in (layer.transform_and_log_det, layer.inverse_and_log_det):
+        with pytest.raises(ValueError, match=r"log_det of shape \(2, 3\).*got shape \(\)"):
+            method(feature_map)
+
+
+def test_a_layer_in_a_fixed_field_is_not_trained():
+    @register
+    class Frozen(Bijection):
+        inner: Bijection = fixed()
+
+        def _forward(self, x):
+            return self.inner._forward(x)
+
+    layer, x = Frozen(ActNorm.init(2)), jnp.ones(2)
+    assert jax.tree.leaves(layer) == []
+    expected = ActNorm.init(2).transform(x)
+    for same in (layer, layer.astype(np.float32), combine(*partition(layer))):
+        np.testing.assert_allclose(jax.jit(lambda layer, x: layer.transform(x))(same, x), expected)
+
+
+def test_a_list_is_a_permutation_too():
+    assert Permutation([2, 0, 1]).transform(jnp.arange(3.0)).tolist() == [2, 0, 1]
 
 
 def test_a_traced_permutation():

@@ -168,6 +168,15 @@ def test_mixture_inverse_solves_to_1e_10(seed):
     np.testing.assert_allclose(reached, z, rtol=1e-10, atol=1e-10)
 
 
+def test_mixture_inverse_leaves_a_cycle_of_newton():
+    """Whose iterates go to and fro between two values that are both in the bracket."""
+    biases = 2 * np.random.default_rng(0).standard_normal(24)
+    layer = MixtureCDFCoupling(MLP((np.zeros((24, 0)),), (biases,)), 3.0, 8)
+    x = jnp.linspace(-1.73, -1.70, 61)[None]
+    z, _ = layer._forward(x)
+    np.testing.assert_allclose(layer._inverse(z)[0], x, atol=1e-9)
+
+
 def test_mixture_inverse_has_the_implicit_gradient():
     layer, z = mixture(1), np.array([0.7])
     inverse, transform = (

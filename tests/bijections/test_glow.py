@@ -94,14 +94,14 @@ def test_a_stack_names_the_classes_of_layers_that_it_does_not_know():
     custom = ElementwiseAffine(np.zeros((2, 3)), np.zeros((2, 3)))
     steps = dataclasses.replace(stack.steps, mixer=custom, coupling=custom)
     stack = dataclasses.replace(stack, steps=steps)
-    names = {"mixer": "ElementwiseAffine", "coupling": "ElementwiseAffine"}
-    assert stack.configuration == {"n_steps": 2, **names}
+    own = {"mixer": ElementwiseAffine, "coupling": ElementwiseAffine}
+    assert stack.configuration == {"n_steps": 2, **own}
     assert stack.transform(np.zeros(3)).shape == (3,)
 
 
 @pytest.mark.parametrize("n_steps", [0, -1])
 def test_a_stack_without_steps_is_refused(n_steps):
-    with pytest.raises(ValueError, match=f"n_steps must be at least 1, got {n_steps}"):
+    with pytest.raises(ValueError, match=f"n_steps must be an integer, at least 1, got {n_steps}"):
         GlowStack.init(jax.random.key(0), 3, n_steps=n_steps)
 
 

@@ -1,0 +1,132 @@
+"""A researcher's own layers in the steps of a flow, given as classes."""
+
+from __future__ import annotations
+
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.scipy.linalg import expm
+from scipy import stats
+from sklearn.base import clone
+
+from skgauss import GlowGaussianizer
+from skgauss._turning import only_turns
+from skgauss.bijections import (
+    ActNorm,
+    AffineCoupling,
+    Bijection,
+    FixedRotation,
+    GlowStack,
+    GlowStep,
+)
+from skgauss.bijections.base import register
+from tests.estimators import glow, small_table, two_moons
+
+
+@register
+class MatrixExponential(Bijection):
+    """Mixer ``z = exp(A) x``, with the log-determinant ``trace(A)``."""
+
+    exponent: jax.Array
+
+    @classmethod
+    def init(cls, key, n_channels):
+        return cls(0.3 * key.standard_normal((n_channels, n_channels)))
+
+    def _forward(self, x):
+        log_det = jnp.broadcast_to(jnp.trace(self.exponent), x.shape[1:])
+        return jnp.tensordot(expm(self.exponent), x, 1), log_det
+
+    def _inverse(self, z):
+        log_det = jnp.broadcast_to(-jnp.trace(self.exponent), z.shape[1:])
+        return jnp.tensordot(expm(-self.exponent), z, 1), log_det
+
+
+@register
+class ShiftedCoupling(AffineCoupling):
+    """An affine coupling that also shifts all channels, by more than nothing from the start."""
+
+    @classmethod
+    def init(cls, key, n_channels):
+        return AffineCoupling.init.__func__(cls, key, n_channels, hidden_layer_sizes=(8,))
+
+    def _forward(self, x):
+        z, log_det = super()._forward(x)
+        return z + 1, log_det
+
+    def _inverse(self, z):
+        return super()._inverse(z - 1)
+
+
+@register
+class Stretched(FixedRotation):
+    """A rotation's subclass that is none."""
+
+    def _forward(self, x):
+        z, log_det = super()._forward(x)
+        return 2 * z, log_det + len(x) * jnp.log(2.0)
+
+    def _inverse(self, z):
+        x, log_det = super()._inverse(z / 2)
+        return x, log_det - len(z) * jnp.log(2.0)
+
+
+OWN = [{"mixer": MatrixExponential}, {"coupling": ShiftedCoupling}, {"mixer": Stretched}]
+
+
+@pytest.mark.parametrize("own", OWN, ids=lambda own: next(iter(own.values())).__name__)
+@pytest.mark.parametrize("head", ["spline", "mixture"])
+def test_a_flow_of_own_layers_is_a_density(own, head):
+    X = two_moons(300, seed=0)
+    model = glow(head=head, **own).fit(X)
+    np.testing.assert_allclose(model.inverse_transform(model.transform(X)), X, atol=1e-7)
+    with jax.enable_x64(True):
+        jacobians = jax.vmap(jax.jacrev(model.flow_.transform))(X[:20])
+    expected = np.linalg.slogdet(jacobians)[1] + stats.norm.logpdf(model.transform(X[:20])).sum(1)
+    np.testing.assert_allclose(model.score_samples(X[:20]), expected, atol=1e-7)
+
+
+def test_own_layers_are_trained_in_any_time():
+    """As nobody knows what they make of the density before."""
+    model = GlowGaussianizer(mixer=MatrixExponential, max_time=20, max_iter=2, random_state=0)
+    assert model.fit(two_moons(300, seed=0)).stopped_by_ != "untrained"
+
+
+def test_own_layers_learn():
+    X, test = two_moons(2000, seed=0), two_moons(2000, seed=1)
+    few, more = (glow(mixer=MatrixExponential, n_steps=4, max_iter=n) for n in (1, 30))
+    assert more.fit(X).score(test) > few.fit(X).score(test) + 0.1
+
+
+def test_an_estimator_with_a_class_is_cloned_pickled_and_carried_on():
+    X = small_table(150)
+    model = glow(mixer=MatrixExponential, warm_start=True)
+    assert clone(model).mixer is MatrixExponential
+    model = pickle.loads(pickle.dumps(model.fit(X)))
+    assert model.fit(X).n_iter_ == 8
+    with pytest.raises(ValueError, match=r"mixer='lu' differs from the fitted <class"):
+        model.set_params(mixer="lu").fit(X)
+
+
+def test_a_subclass_of_a_rotation_is_not_taken_for_one():
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        identity = ActNorm.identity(3)
+    for mixer, expected in ((FixedRotation, True), (Stretched, False)):
+        stack = GlowStack.init(rng, 3, n_steps=2, actnorm=identity, mixer=mixer)
+        assert only_turns(stack) is expected
+
+
+@pytest.mark.parametrize("what", ["mixer", "coupling"])
+@pytest.mark.parametrize("cls", [int, Bijection])
+def test_a_class_that_is_no_layer_is_refused(what, cls):
+    message = rf"{what}=<class .* must derive from Bijection and have a class method init"
+    with pytest.raises(ValueError, match=message):
+        glow(**{what: cls}).fit(small_table(150))
+    with pytest.raises(ValueError, match=message):
+        GlowStep.init(np.random.default_rng(0), 3, **{what: cls})
+    with pytest.raises(ValueError, match=f"{what} must be one of .* or a class derived"):
+        GlowStep.init(np.random.default_rng(0), 3, **{what: "other"})
