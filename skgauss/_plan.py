@@ -12,6 +12,7 @@ import numpy as np
 
 from skgauss._warnings import warn
 from skgauss.bijections._arguments import is_own, layer_sizes
+from skgauss.head import fitted_kind
 from skgauss.ladder import Configuration, configuration
 from skgauss.mixture_head import MAX_MIXTURE_ROWS
 from skgauss.training import MIN_UPDATES, TrainingOptions
@@ -45,7 +46,7 @@ def warn_of_untrained(glow):
     """Say that what was asked of the steps, or of their training, is not had in so little time."""
     names = [f.name for f in dataclasses.fields(Configuration)] + ["n_bins"]
     defaults = {name: p.default for name, p in inspect.signature(type(glow)).parameters.items()}
-    given = {name: getattr(glow, name) for name in names}
+    given = {name: getattr(glow, name) for name in names if name in defaults}
     asked = [f"{k}={v!r}" for k, v in given.items() if not np.array_equal(v, defaults[k])]
     if asked:
         warn(
@@ -119,9 +120,9 @@ def training_options(glow, config, one_pass, spent):
     )
 
 
-def check_unchanged(glow, config, stack):
+def check_unchanged(glow, config, head, stack):
     """A warm start needs the head and the steps that were fitted."""
-    fitted = stack.configuration | {"head": glow.head_}
+    fitted = stack.configuration | {"head": fitted_kind(head)}
     if glow.noise_width_.any():
         fitted["dequantize"] = True
     for name, was in fitted.items():

@@ -355,7 +355,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         if only_head:
             warn_of_untrained(self)
         if carry_on:
-            check_unchanged(self, expected, self._parts()[1])
+            check_unchanged(self, expected, *self._parts())
         else:
             ahead = nullcontext()
             if len(held_out) and not only_head:

@@ -21,8 +21,9 @@ from skgauss.bijections import (
     FixedRotation,
     GlowStack,
     GlowStep,
+    Invertible1x1Conv,
 )
-from skgauss.bijections.base import register
+from skgauss.bijections.base import fixed, register
 from tests.estimators import glow, small_table, two_moons
 
 
@@ -74,7 +75,29 @@ class Stretched(FixedRotation):
         return x, log_det - len(z) * jnp.log(2.0)
 
 
-OWN = [{"mixer": MatrixExponential}, {"coupling": ShiftedCoupling}, {"mixer": Stretched}]
+@register
+class Frozen(Bijection):
+    """A mixer that is not trained, whatever it is."""
+
+    inner: Bijection = fixed()
+
+    @classmethod
+    def init(cls, key, n_channels):
+        return cls(Invertible1x1Conv.init(key, n_channels))
+
+    def _forward(self, x):
+        return self.inner._forward(x)
+
+    def _inverse(self, z):
+        return self.inner._inverse(z)
+
+
+OWN = [
+    {"mixer": MatrixExponential},
+    {"coupling": ShiftedCoupling},
+    {"mixer": Stretched},
+    {"mixer": Frozen},
+]
 
 
 @pytest.mark.parametrize("own", OWN, ids=lambda own: next(iter(own.values())).__name__)
@@ -111,17 +134,34 @@ def test_an_estimator_with_a_class_is_cloned_pickled_and_carried_on():
         model.set_params(mixer="lu").fit(X)
 
 
+@pytest.mark.parametrize(
+    ("what", "cls", "name"),
+    [("mixer", Invertible1x1Conv, "lu"), ("coupling", AffineCoupling, "affine")],
+)
+def test_a_layer_of_ours_goes_by_its_name(what, cls, name):
+    with pytest.raises(ValueError, match=f"{what}=<class .* goes by its name, '{name}'"):
+        glow(**{what: cls}).fit(small_table(150))
+
+
+def test_a_subclass_with_parameters_of_its_own_is_fitted_in_little_time():
+    class Quick(GlowGaussianizer):
+        def __init__(self, max_time=2):
+            super().__init__(max_time=max_time, n_steps=2, random_state=0)
+
+    assert Quick().fit(two_moons(200, seed=0)).stopped_by_ == "untrained"
+
+
 def test_a_subclass_of_a_rotation_is_not_taken_for_one():
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
         identity = ActNorm.identity(3)
-    for mixer, expected in ((FixedRotation, True), (Stretched, False)):
+    for mixer, expected in (("rotation", True), (Stretched, False)):
         stack = GlowStack.init(rng, 3, n_steps=2, actnorm=identity, mixer=mixer)
         assert only_turns(stack) is expected
 
 
 @pytest.mark.parametrize("what", ["mixer", "coupling"])
-@pytest.mark.parametrize("cls", [int, Bijection])
+@pytest.mark.parametrize("cls", [int, Bijection, ActNorm])
 def test_a_class_that_is_no_layer_is_refused(what, cls):
     message = rf"{what}=<class .* must derive from Bijection and have a class method init"
     with pytest.raises(ValueError, match=message):

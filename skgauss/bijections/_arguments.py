@@ -129,7 +129,7 @@ def is_traced(value: Any) -> bool:
 
 
 def check_orthogonal(name: str, matrix: Any) -> None:
-    """Refuse a matrix whose transpose is not its inverse, as far as float32 tells.
+    """Refuse a matrix, or one of a stack, whose transpose is not its inverse, up to rounding.
 
     Raises
     ------
@@ -144,14 +144,15 @@ def check_orthogonal(name: str, matrix: Any) -> None:
     if is_traced(matrix):
         return
     Q = np.asarray(matrix)
-    is_square = Q.ndim == 2 and len(Q) == Q.shape[1]
-    if not is_square or not np.allclose(Q @ Q.T, np.eye(len(Q)), rtol=0, atol=_ROUNDING):
+    Q = Q.astype(np.promote_types(Q.dtype, np.float32))
+    is_square = Q.ndim >= 2 and Q.shape[-2] == Q.shape[-1]
+    if not is_square or np.abs(Q @ np.swapaxes(Q, -1, -2) - np.eye(Q.shape[-1])).max() > _ROUNDING:
         told = np.array2string(Q, precision=3, threshold=20).replace("\n", "")
         raise ValueError(f"{name} must be an orthogonal matrix, got {told}.")
 
 
 def check_permutation(permutation: Any) -> None:
-    """Refuse an order of the channels that leaves one out; one that is traced is let pass.
+    """Refuse an order of the channels, or one of a stack, that leaves one out.
 
     Raises
     ------
@@ -166,7 +167,7 @@ def check_permutation(permutation: Any) -> None:
     if is_traced(permutation):
         return
     order = np.asarray(permutation)
-    is_list = order.ndim == 1 and order.dtype.kind in "iu"
-    if not is_list or not np.array_equal(np.sort(order), np.arange(order.size)):
+    is_list = order.ndim >= 1 and order.dtype.kind in "iu"
+    if not is_list or np.any(np.sort(order, axis=-1) != np.arange(order.shape[-1])):
         told = np.array2string(order, separator=", ", threshold=20)
         raise ValueError(f"permutation must hold every integer from 0 to C - 1 once, got {told}.")

@@ -64,12 +64,17 @@ class _Fixed:
         self.value = value
 
     def __eq__(self, other):
-        if self.value is None or other.value is None:
-            return self.value is other.value
-        return np.array_equal(np.asarray(self.value), np.asarray(other.value))
+        (mine, structure), (others, other_structure) = self._flat(), other._flat()
+        return structure == other_structure and all(map(np.array_equal, mine, others))
 
     def __hash__(self):
-        return hash(None if self.value is None else np.asarray(self.value).tobytes())
+        leaves, structure = self._flat()
+        return hash((*(leaf.tobytes() for leaf in leaves), structure))
+
+    def _flat(self):
+        """Arrays, of which there are several where a whole module is held fixed."""
+        leaves, structure = jax.tree.flatten(self.value)
+        return list(map(np.asarray, leaves)), structure
 
 
 def _fields(module_type: type, kind: str) -> tuple[str, ...]:
@@ -150,6 +155,8 @@ class Module:
     _registered: ClassVar[Any] = None  # the class that `register` was told of
 
     def __repr__(self):
+        if self._registered is not type(self):
+            return super().__repr__()
         told = (f"{f.name}={_told(getattr(self, f.name))}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
         return f"{type(self).__name__}({', '.join(told)})"
 
@@ -177,9 +184,27 @@ def _map_fixed(node, function):
             f"{cls.__name__} must be decorated with skgauss.bijections.base.register, which tells "
             "JAX what it holds."
         )
-    held = {name: function(getattr(node, name)) for name in _fields(cls, "fixed")}
+    held = {name: _map_frozen(getattr(node, name), function) for name in _fields(cls, "fixed")}
     config = {name: getattr(node, name) for name in _fields(cls, "static")}
     inner = {name: _map_fixed(getattr(node, name), function) for name in _fields(cls, "trainable")}
+    return _assembled(cls, held | config | inner)
+
+
+def _map_frozen(value, function):
+    """Apply `function` to what is held fixed: an array, or every array of a whole module."""
+    if not isinstance(value, Module):
+        return function(value)
+    cls = type(value)
+    held = {name: _map_frozen(getattr(value, name), function) for name in _fields(cls, "fixed")}
+    config = {name: getattr(value, name) for name in _fields(cls, "static")}
+    inner = {
+        name: jax.tree.map(
+            lambda leaf: _map_frozen(leaf, function),
+            getattr(value, name),
+            is_leaf=lambda leaf: leaf is None or isinstance(leaf, Module),
+        )
+        for name in _fields(cls, "trainable")
+    }
     return _assembled(cls, held | config | inner)
 
 
@@ -248,11 +273,21 @@ def combine(params: M, held: list[Array]) -> M:
     >>> combine(params, held).permutation.tolist()
     [2, 0, 1]
     """
-    n_held = len(partition(params)[1])
-    if n_held != len(held):
-        raise ValueError(f"{type(params).__name__} holds {n_held} fixed arrays, got {len(held)}.")
-    remaining = iter(held)
-    return _map_fixed(params, lambda _: next(remaining))
+    remaining = list(held)[::-1]
+
+    def give(_):
+        if not remaining:
+            raise ValueError(
+                f"{type(params).__name__} holds more fixed arrays than the {len(held)} given."
+            )
+        return remaining.pop()
+
+    module = _map_fixed(params, give)
+    if remaining:
+        raise ValueError(
+            f"{type(params).__name__} holds fewer fixed arrays than the {len(held)} given."
+        )
+    return module
 
 
 def on_device(values: Any) -> Array:
@@ -487,12 +522,10 @@ class Bijection(Module):
         ValueError
             If `dtype` is not a floating one.
         """
-        if not np.issubdtype(dtype, np.floating):
+        if not jnp.issubdtype(dtype, jnp.floating):
             raise ValueError(f"dtype must be a floating one, got {dtype!r}.")
 
         def cast(leaf):
-            if isinstance(leaf, Bijection):  # held fixed as a whole
-                return leaf.astype(dtype)
             leaf = np.asarray(leaf)
             return leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf
 

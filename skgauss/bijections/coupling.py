@@ -27,7 +27,7 @@ from skgauss.bijections.trainable_spline import (
 
 __all__ = ["AffineCoupling", "MixtureCDFCoupling", "RationalQuadraticSplineCoupling"]
 
-_N_NEWTON = 60
+_N_NEWTON, _N_LAST = 60, 9
 
 
 def _bounded(raw, bound):
@@ -305,7 +305,7 @@ def _find_quantile(components, z):
     """Newton's iteration in a bracket, which is halved where it would be left.
 
     Every third step halves it in any case, as Newton may go to and fro between two values for
-    ever. The last step is his.
+    ever; but for the last ones, which are his, as halving a wide bracket leaves what he has found.
     """
     _, locs, log_scales = components
     roots = locs + z * jnp.exp(log_scales)
@@ -315,7 +315,7 @@ def _find_quantile(components, z):
         reached, log_slope = _logit_cdf(components, x)
         low, high = jnp.where(reached < z, x, low), jnp.where(reached < z, high, x)
         newton = x + (z - reached) * jnp.exp(-log_slope)
-        safe = (newton >= low) & (newton <= high) & (i % 3 != 0)
+        safe = (newton >= low) & (newton <= high) & ((i % 3 != 0) | (i >= _N_NEWTON - _N_LAST))
         return low, high, jnp.where(safe, newton, (low + high) / 2)
 
     low, high = jnp.min(roots, axis=0), jnp.max(roots, axis=0)

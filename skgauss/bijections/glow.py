@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,10 +59,21 @@ COUPLINGS: Mapping[str, Any] = {
 }
 
 
+def _starts_from_key(cls):
+    try:
+        inspect.signature(cls.init).bind(None, 1)
+    except (AttributeError, TypeError):
+        return False
+    return True
+
+
 def _lookup(table, name, what):
     """The class of that name, or the class that is given instead of one."""
     if is_own(name):
-        if not (issubclass(name, Bijection) and hasattr(name, "init")):
+        for known, cls in table.items():
+            if name is cls:
+                raise ValueError(f"{what}={name!r} goes by its name, {known!r}.")
+        if not (issubclass(name, Bijection) and _starts_from_key(name)):
             raise ValueError(
                 f"{what}={name!r} must derive from Bijection and have a class method "
                 "init(key, n_channels)."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -87,7 +88,7 @@ def test_numbers(make, name, number):
         make(**{name: number})
 
 
-@pytest.mark.parametrize("order", [[0, 0, 1], [1, 2, 3], [[1, 0]], [0.0, 1.0]])
+@pytest.mark.parametrize("order", [[0, 0, 1], [1, 2, 3], [[1, 0], [1, 1]], [0.0, 1.0]])
 def test_permutations(order):
     with pytest.raises(ValueError, match="permutation must hold every integer from 0 to C - 1"):
         Permutation(np.array(order))
@@ -135,9 +136,10 @@ def test_parts_of_a_chain(parts, message):
 
 def test_fixed_arrays_to_combine():
     params, held = partition(Permutation.init(KEY, 3))
-    for wrong in ([], held * 2):
-        with pytest.raises(ValueError, match=f"Permutation holds 1 fixed arrays, got {len(wrong)}"):
-            combine(params, wrong)
+    with pytest.raises(ValueError, match="Permutation holds more fixed arrays than the 0 given"):
+        combine(params, [])
+    with pytest.raises(ValueError, match="Permutation holds fewer fixed arrays than the 2 given"):
+        combine(params, held * 2)
     assert params._n_channels is None
 
 
@@ -146,6 +148,7 @@ def test_a_layer_that_was_not_registered():
         pass
 
     layer = Unregistered(np.zeros(2), np.zeros(2))
+    assert "Unregistered object" in repr(layer)
     with pytest.raises(TypeError, match=r"Unregistered must be decorated with .*register"):
         partition(layer)
 
@@ -179,8 +182,25 @@ def test_a_layer_in_a_fixed_field_is_not_trained():
     layer, x = Frozen(ActNorm.init(2)), jnp.ones(2)
     assert jax.tree.leaves(layer) == []
     expected = ActNorm.init(2).transform(x)
+    n_traced = []
+
+    @jax.jit
+    def transform(layer, x):
+        n_traced.append(1)
+        return layer.transform(x)
+
     for same in (layer, layer.astype(np.float32), combine(*partition(layer))):
-        np.testing.assert_allclose(jax.jit(lambda layer, x: layer.transform(x))(same, x), expected)
+        np.testing.assert_allclose(transform(same, x), expected)
+    assert len(n_traced) == 1
+    assert [held.shape for held in partition(layer)[1]] == [(2,), (2,)]
+
+
+def test_the_layers_of_a_stack_are_checked_one_by_one():
+    for mixer, name in (("permutation", "permutation"), ("rotation", "rotation")):
+        stacked = GlowStack.init(KEY, 3, n_steps=2, mixer=mixer).steps.mixer
+        turned = np.array(getattr(stacked, name))[::-1]
+        replaced = dataclasses.replace(stacked, **{name: turned})
+        np.testing.assert_array_equal(getattr(replaced, name), turned)
 
 
 def test_a_list_is_a_permutation_too():

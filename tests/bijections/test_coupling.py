@@ -177,6 +177,15 @@ def test_mixture_inverse_leaves_a_cycle_of_newton():
     np.testing.assert_allclose(layer._inverse(z)[0], x, atol=1e-9)
 
 
+def test_mixture_inverse_keeps_its_digits_in_a_wide_bracket():
+    biases = np.random.default_rng(0).standard_normal((3, 8))
+    biases[1] *= 1000
+    layer = MixtureCDFCoupling(MLP((np.zeros((24, 0)),), (biases.ravel(),)), 3.0, 8)
+    z = jnp.linspace(-3, 3, 601)[None]
+    x, _ = layer._inverse(z)
+    np.testing.assert_allclose(layer._forward(x)[0], z, atol=1e-10)
+
+
 def test_mixture_inverse_has_the_implicit_gradient():
     layer, z = mixture(1), np.array([0.7])
     inverse, transform = (
