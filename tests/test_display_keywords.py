@@ -141,7 +141,7 @@ def test_an_outlined_histogram_is_not_drawn_in_white(marginal):
 @pytest.mark.parametrize(
     ("kwargs", "size"),
     [({"size": 5}, 5), ({"fontsize": 5}, 5), ({"font": FontProperties(size=5)}, 5)],
-    ids=str,
+    ids=["size", "fontsize", "font"],
 )
 def test_reasons_take_the_size_of_their_font_by_any_name(kwargs, size):
     (text,) = drawn("anomaly", text_kwargs={**kwargs, "va": "bottom"}).reasons_
