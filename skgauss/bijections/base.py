@@ -469,7 +469,7 @@ class Bijection(Module):
         >>> layer = ActNorm.from_data(rows)
         >>> log_density = jax.vmap(layer.log_density)(rows)
         >>> round(float(log_density.mean()), 1)  # -2 log(7) - log(2 pi) - 1
-        -6.8
+        -6.7
         """
         x = self._event(x)
         return self._summed(self._log_density(x), x)
