@@ -103,8 +103,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         Most iterations: passes over the rows, several of them while a pass makes less than 16
         updates.
     batch_size : int or "auto", default="auto"
-        Rows per update, at most; no more than 512 or the table, rounded up to a power of two, has.
-        "auto" is 4,096 on an accelerator from 300,000 rows on.
+        Rows per update: at most so many, and never more than the larger of 512 and the number of
+        rows, rounded up to a power of two. "auto" is 4,096 on an accelerator from 300,000 rows on.
     learning_rate_init : float or "auto", default="auto"
         Peak of the learning rate, which rises over 50 updates and then falls along a cosine. An
         iteration whose loss is a whole nat above an earlier one's shows that it is too high:
@@ -370,7 +370,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         # The rows are mapped before the clock is read.
         rows = None if only_head else self._behind_head(table, train, held_out)
         options = training_options(self, config, one_pass, time.monotonic() - started)
-        if carry_on:  # what is gained in one of many calls need not show by itself, on many rows
+        if carry_on:  # one of many short calls may gain less than shows, where rows are many
             few = weight.sum() < FIT_AGAIN_BELOW
             options = dataclasses.replace(options, min_gain=2.0 if few else 0.0)
         task = self._fit_task(X, options.max_iter)
@@ -389,7 +389,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
 
     def _learn_all(self, table, options, n_iter, rng):
         """Start the flow again, and train it for so many iterations, on all rows."""
-        train, nothing = np.split(np.arange(len(table.X)), [len(table.X)])
+        train, nothing = np.arange(len(table.X)), np.arange(0)
         table = table.drawing_from(rng)
         with one_blas_thread():
             like = self._parts()[0]
