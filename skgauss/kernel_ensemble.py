@@ -10,13 +10,15 @@ with ``p_j`` the mean of two densities of the central rows, a `SplineMarginal` a
 allow and one of four knots: a detail that is not there costs a row log 2 at most; ``z`` the latents
 of a coarse one, of four knots and of all rows, which takes scale and skewness out of a column and
 leaves its gaps and modes in; and ``k_m`` a kernel density of member m, a subsample of a few hundred
-central rows in these latents. A cluster of anomalies thins out in a small subsample, the bulk does
-not. The second is the mean of the logarithms of other such kernel densities, of subsamples half as
-large and of all rows, where the columns are divided by their scale and no more: there what is far
-is far. One of them is of central rows alone. It finds what it has not seen so strange that its
-single vote tells a cluster of anomalies, and the tail of a normal column loses little by one vote
-in ten. Of a column that varies in other rows, and less than half as often in the central ones,
-these show too little: it borrows its values from all.
+central rows in these latents. Past the latent that half a row is expected to exceed, nothing is
+known of a dependence: it stays what it is there, and the columns alone tell how far out a row is.
+(A kernel wider than a normal would make the quotient grow without bound.) A cluster of anomalies
+thins out in a small subsample, the bulk does not. The second is the mean of the logarithms of other
+such kernel densities, of subsamples half as large and of all rows, where the columns are divided by
+their scale and no more: there what is far is far. One of them is of central rows alone. It finds
+what it has not seen so strange that its single vote tells a cluster of anomalies, and the tail of a
+normal column loses little by one vote in ten. Of a column that varies in other rows, and less than
+half as often in the central ones, these show too little: it borrows its values from all.
 
 Every kernel has a width of its own, the geometric mean of the distance to the nearest row that is
 not its copy and the median of these; its square is multiplied by ``1 + (800 / n)^2`` in a table
@@ -43,6 +45,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.spatial.distance import cdist
+from scipy.special import ndtri
 
 from skgauss._margin import central_columns, coarse_margin, lost_columns, smooth_margin
 from skgauss.content import draw_rows, n_weighted, row_keys, told_apart_in_single
@@ -229,6 +232,8 @@ class KernelEnsemble:
         Whether rows are known by what they are in single precision, where that tells them apart.
     stiffness : float
         What the kernels' variance was multiplied by; log-densities of rows are the closer together.
+    farthest : float
+        Latents beyond it count as this one.
     members : list of KernelMember
         Of the latents.
     scaled_members : list of KernelMember
@@ -257,6 +262,7 @@ class KernelEnsemble:
         self.fine, self.stiff = smooth_margin(Y_kept, kept, "auto"), coarse_margin(Y_kept, kept)
         stiffness = min(_STIFFEST, 1 + (_STIFF_ROWS / n_weighted(weight)) ** 2) if trim else 1.0
         self.stiffness = stiffness
+        self.farthest = -float(ndtri(0.5 / (1 + n_weighted(weight))))
 
         def member(weight, lost, size, coordinates, widest=math.inf):
             most = max(1, math.ceil(_SHARE * n_weighted(weight)))
@@ -268,9 +274,6 @@ class KernelEnsemble:
                 X[:, lost] = _borrowed(Y_few[lost], few, len(X), rng).T
             return KernelMember.of(coordinates(X), counts[rows], keys, stiffness, widest)
 
-        def latents(X):
-            return self.coarse.forward(X)[0]
-
         of_central = of_all = weight, lost[:0]
         if not central.all():
             alone = np.zeros(len(weight))
@@ -280,15 +283,19 @@ class KernelEnsemble:
         def members(drawn_from, *args):
             return [member(rows, lost, *args) for rows, lost in drawn_from]
 
-        self.members = members([of_central] * n_members, max_samples, latents, _WIDEST)
+        self.members = members([of_central] * n_members, max_samples, self._latents, _WIDEST)
         self.units, size = self.coarse.units.beside_atoms(Y_few, few), max(1, max_samples // 2)
         one = min(1, n_members - 1)
         drawn_from = [of_central] * one + [of_all] * (n_members - one)
         self.scaled_members = members(drawn_from, size, self.units.of)
 
+    def _latents(self, X):
+        """Coarse latents, as far as rows are expected."""
+        return np.clip(self.coarse.forward(X)[0], -self.farthest, self.farthest)
+
     def _margins(self, X):
         """Coarse latents, and of every column what it adds besides its dependence."""
-        z, _ = self.coarse.forward(X)
+        z = self._latents(X)
         pooled = np.logaddexp(self.fine.log_density(X), self.stiff.log_density(X)) - math.log(2)
         return z, pooled + 0.5 * z**2
 

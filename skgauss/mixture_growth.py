@@ -92,46 +92,83 @@ def _seconds_to_map(mixtures, sample, loc, scale, n_jobs):
     return seconds * sample.columns.shape[1] / len(X) / Threads(n_jobs).count
 
 
+class _Ladder:
+    """Mixtures of ever more components, each fitted when it is first asked for."""
+
+    def __init__(self, sample, rungs, rng=None):
+        self.sample = sample
+        self._rest, self._reached, self._ends = _ladder(sample, rungs, rng), [], {}
+
+    def rung(self, i) -> Components:
+        """The mixture with the number of components of rung i."""
+        while len(self._reached) <= i:
+            self._reached.append(next(self._rest))
+        return self._reached[i]
+
+    def converged(self, mixture, tol, max_iter) -> Components:
+        """One of the mixtures, fitted further and to more rows."""
+        size = len(mixture.means)
+        if size not in self._ends:
+            rows = _enough(self.sample, size, _LAST_ROWS_PER_PARAMETER)
+            self._ends[size] = converge(mixture, rows, tol, max_iter)
+        return self._ends[size]
+
+
 class _Climb:
-    """Several ladders climbed at once, from other rows and with other splits.
+    """Several ladders climbed at once."""
 
-    They are numbered; the first of all splits along the longest axes.
-    """
+    def __init__(self, ladders, rungs, n_jobs):
+        self._ladders, self._rungs, self._threads = ladders, rungs, Threads(n_jobs)
 
-    def __init__(self, sample, numbers, rungs, n_jobs):
-        self._rungs = rungs
-        self._threads = Threads(n_jobs)
-        self._samples = [sample.turned(i / numbers.stop) for i in numbers]
-        generators = [np.random.default_rng(i) if i else None for i in numbers]
-        pairs = zip(self._samples, generators, strict=True)
-        self._ladders = [_ladder(sample, rungs, rng) for sample, rng in pairs]
+    @classmethod
+    def of(cls, sample, numbers, rungs, n_jobs):
+        """From other rows and with other splits; number 0 splits along the longest axes."""
+        ladders = [
+            _Ladder(sample.turned(i / numbers.stop), rungs, np.random.default_rng(i) if i else None)
+            for i in numbers
+        ]
+        return cls(ladders, rungs, n_jobs)
 
-    def next_rung(self) -> list[Components]:
-        """The mixtures with the next number of components."""
-        return self._threads.map(next, self._ladders)
+    def joined_by(self, other):
+        """The ladders of both."""
+        return _Climb([*self._ladders, *other._ladders], self._rungs, self._threads.n_jobs)
+
+    def rung(self, i) -> list[Components]:
+        """The mixtures with the number of components of rung i."""
+        return self._threads.map(lambda ladder: ladder.rung(i), self._ladders)
+
+    def likeliest(self, held_out, stop) -> list[Components]:
+        """The rung whose mean density is likeliest on rows held out.
+
+        None follows the first that gains nothing, though few components may gain nothing where
+        more do, or that after which to `stop`.
+        """
+        best, chosen = -math.inf, []
+        for mixtures, log_likelihood in self.scored(held_out):
+            if log_likelihood > best + MIN_GAIN:
+                best, chosen = log_likelihood, mixtures
+            elif len(mixtures[0].means) >= _PATIENT_BELOW:
+                break
+            if stop(mixtures):
+                break
+        return chosen
 
     def scored(self, held_out) -> Iterator[tuple[list[Components], float]]:
         """The rungs, and the mean log-likelihood of rows held out under the mean density."""
-        for _ in self._rungs:
-            mixtures = self.next_rung()
+        for i in range(len(self._rungs)):
+            mixtures = self.rung(i)
             yield mixtures, expectation(_mean(mixtures), held_out, likelihood_only=True)[0]
 
     def top(self, tol, max_iter) -> list[Components]:
         """The mixtures of the last rung, fitted further and to more rows."""
-        mixtures: list[Components] = []
-        for _ in self._rungs:
-            mixtures = self.next_rung()
-        return self.converged(mixtures, tol, max_iter)
+        return self.converged(self.rung(len(self._rungs) - 1), tol, max_iter)
 
     def converged(self, mixtures, tol, max_iter) -> list[Components]:
         """The same mixtures, fitted further and to more rows."""
-
-        def further(pair):
-            mixture, sample = pair
-            rows = _enough(sample, len(mixture.means), _LAST_ROWS_PER_PARAMETER)
-            return converge(mixture, rows, tol, max_iter)
-
-        return self._threads.map(further, zip(mixtures, self._samples, strict=True))
+        return self._threads.map(
+            lambda pair: pair[0].converged(pair[1], tol, max_iter),
+            zip(self._ladders, mixtures, strict=True),
+        )
 
 
 def _mean(mixtures):
@@ -205,7 +242,7 @@ def fit_gaussian_mixture(
     if n_ladders == 1:
         mixture = _likelier(sample, n_components, tol, max_iter)
     else:
-        climb = _Climb(sample, range(n_ladders), _rungs(n_components, 2), n_jobs)
+        climb = _Climb.of(sample, range(n_ladders), _rungs(n_components, 2), n_jobs)
         mixture = _mean(climb.top(tol, max_iter))
     return _as_map(mixture, sample, loc, scale)
 
@@ -243,8 +280,9 @@ def select_gaussian_mixture(
         Iterations, in the end.
     max_time : float or None, default=None
         Seconds that the ladders, and the map of all rows after them, should take. The first
-        ladder alone chooses the number of components, and begins no rung with which it would
-        probably take longer; the others follow if there is time left.
+        ladder alone chooses a number of components, and begins no rung with which it would
+        probably take longer. If there is time left for others they follow, to that number of
+        components at least, and the mean of all chooses again.
     n_jobs : int or None, default=None
         Threads that share the ladders.
 
@@ -267,27 +305,34 @@ def select_gaussian_mixture(
     sample = Sample.standardised(X, weight, loc, scale)
     held_out = Sample.standardised(X_held_out, weight_held_out, loc, scale)
     rungs = list(candidates or _CANDIDATES)
-    climb = _Climb(sample, range(n_ladders if max_time is None else 1), rungs, n_jobs)
-    best, chosen, start = -math.inf, None, time.monotonic()
-    for mixtures, log_likelihood in climb.scored(held_out):
-        if log_likelihood > best + MIN_GAIN:
-            best, chosen = log_likelihood, mixtures
-        elif len(mixtures[0].means) >= _PATIENT_BELOW:
-            break
-        if max_time is not None:
-            climbing = _NEXT_RUNG * (time.monotonic() - start)
-            mapping = 2 * _seconds_to_map(mixtures, sample, loc, scale, n_jobs)
-            if climbing + mapping > max_time:
-                break
-    chosen = climb.converged(chosen, tol, max_iter)
-    if max_time is not None:  # for how many more ladders as long as the first?
-        mapping = _seconds_to_map(chosen, sample, loc, scale, n_jobs)
-        spent = time.monotonic() - start
-        n_more = int((max_time - spent - mapping) / (spent + mapping)) * Threads(n_jobs).count
-        rungs = rungs[: rungs.index(len(chosen[0].means)) + 1]
-        others = range(1, min(1 + max(n_more, 0), n_ladders))
-        chosen += _Climb(sample, others, rungs, n_jobs).top(tol, max_iter)
-    return _as_map(_mean(chosen), sample, loc, scale)
+    if max_time is None:
+        climb = _Climb.of(sample, range(n_ladders), rungs, n_jobs)
+        chosen = climb.likeliest(held_out, lambda mixtures: False)
+        return _as_map(_mean(climb.converged(chosen, tol, max_iter)), sample, loc, scale)
+    start = begun = time.monotonic()
+
+    def mapping(mixtures):
+        return _seconds_to_map(mixtures, sample, loc, scale, n_jobs)
+
+    def is_late(mixtures):
+        """Whether one more rung, and the map of all rows after it, would probably be too much."""
+        now, left = time.monotonic(), max_time - (begun - start)
+        return _NEXT_RUNG * (now - begun) + 2 * mapping(mixtures) > left
+
+    climb = _Climb.of(sample, range(1), rungs, n_jobs)
+    chosen = climb.likeliest(held_out, is_late)
+    ends = climb.converged(chosen, tol, max_iter)
+    mapped, spent = mapping(ends), time.monotonic() - start
+    n_more = int((max_time - spent - mapped) / (spent + mapped)) * Threads(n_jobs).count
+    numbers, n_components = range(1, min(1 + n_more, n_ladders)), len(chosen[0].means)
+    if numbers:  # as many as the first, and more where the mean of all gains by it
+        begun, others = time.monotonic(), _Climb.of(sample, numbers, rungs, n_jobs)
+        climb = climb.joined_by(others)
+        chosen = climb.likeliest(
+            held_out, lambda mixtures: len(mixtures[0].means) >= n_components and is_late(mixtures)
+        )
+        ends = climb.converged(chosen, tol, max_iter)
+    return _as_map(_mean(ends), sample, loc, scale)
 
 
 def held_out_likelihoods(
@@ -339,7 +384,7 @@ def held_out_likelihoods(
     loc, scale = standardisation(X, weight)
     sample = Sample.standardised(X, weight, loc, scale)
     held_out = Sample.standardised(X_held_out, weight_held_out, loc, scale)
-    climb = _Climb(sample, range(n_ladders), candidates, n_jobs)
+    climb = _Climb.of(sample, range(n_ladders), candidates, n_jobs)
     found, start = [], time.monotonic()
     for _, log_likelihood in climb.scored(held_out):
         found.append(log_likelihood)

@@ -14,7 +14,11 @@ from skgauss.bijections import FixedMixture, GlowStack
 from skgauss.head import has_mixture, head_forward, head_inverse
 from skgauss.head_selection import fit_head
 from skgauss.marginals import SplineMarginal
-from skgauss.mixture_growth import fit_gaussian_mixture, held_out_likelihoods
+from skgauss.mixture_growth import (
+    fit_gaussian_mixture,
+    held_out_likelihoods,
+    select_gaussian_mixture,
+)
 from skgauss.mixture_head import select_mixture, spread_ties
 from skgauss.table import Columns
 from tests.estimators import small_table, two_moons
@@ -281,3 +285,17 @@ def test_what_is_promised_of_a_mixture_is_about_what_it_gives(unit):
         front = skgauss.head_selection._Front.of(fitted, table, held_out)
         given = front.log_likelihood(front.head())
         assert given - 0.1 < front.promise() < given + 0.5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_time_enough_lets_all_ladders_choose(seed):
+    """The mean of several mixtures can gain by components by which a single one loses."""
+    X = np.random.default_rng(seed).exponential(size=(3000, 4))
+    table, held_out = (X[:2000], np.ones(2000)), (X[2000:], np.ones(1000))
+    limited, unlimited = (
+        select_gaussian_mixture(
+            *table, *held_out, candidates=(1, 2, 4, 8, 16, 32), n_ladders=4, max_time=max_time
+        )
+        for max_time in (1e4, None)
+    )
+    np.testing.assert_array_equal(limited.scales, unlimited.scales)

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KernelDensity
 
 import skgauss.kernel_ensemble
+from skgauss import DensityOutlierDetector
 from skgauss._margin import Margin, central_columns, lost_columns
 from skgauss.content import ranked_columns, row_keys
 from skgauss.kernel_ensemble import KernelEnsemble, _borrowed
@@ -498,3 +499,33 @@ def test_keys_in_single_precision_are_those_of_single_precision():
         np.testing.assert_array_equal(
             row_keys(X, single=True), row_keys(X.astype(np.float32), single=True)
         )
+
+
+FAR = {
+    "a flag": lambda rng: (rng.uniform(size=(2000, 1)) < 0.03) * 1.0,
+    "flags": lambda rng: (rng.uniform(size=(400, 4)) < 0.2) * 1.0,
+    "few skewed rows": lambda rng: rng.exponential(size=(50, 10)),
+    "few rows of many columns": lambda rng: rng.exponential(size=(100, 40)),
+    "mixed": lambda rng: np.column_stack(
+        [rng.normal(size=300), np.exp(2 * rng.normal(size=300)), rng.uniform(size=300) < 0.1]
+    ),
+}
+
+
+@pytest.mark.parametrize("trim", ["auto", 0, 0.1])
+@pytest.mark.parametrize("table", FAR)
+def test_far_out_is_strange_and_farther_out_stranger(table, trim):
+    """Beyond the table no dependence, of kernels wider than the normal, makes a row likely."""
+    for seed in range(2):
+        X = FAR[table](np.random.default_rng(seed))
+        detector = DensityOutlierDetector(trim=trim, random_state=0).fit(X)
+        ends, spans = (X.min(axis=0), X.max(axis=0)), np.ptp(X, axis=0)
+        usual = X[np.argsort(detector.score_samples(X))[len(X) // 2]]
+        for end, sign in zip(ends, (-1, 1), strict=True):
+            beyond = end + sign * spans * np.array([[1], [3], [10], [30], [100]])
+            one_cell = np.tile(usual, (5, 1))
+            one_cell[:, 0] = beyond[:, 0]
+            for rows in (beyond, one_cell):
+                scores = detector.score_samples(rows)
+                assert scores[0] < np.quantile(detector.score_samples(X), 0.5)
+                assert (np.diff(scores) < 0).all()
