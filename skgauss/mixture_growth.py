@@ -280,9 +280,10 @@ def select_gaussian_mixture(
         Iterations, in the end.
     max_time : float or None, default=None
         Seconds that the ladders, and the map of all rows after them, should take. The first
-        ladder alone chooses a number of components, and begins no rung with which it would
-        probably take longer. If there is time left for others they follow, to that number of
-        components at least, and the mean of all chooses again.
+        ladder alone chooses the number of components, and begins no rung with which it would
+        probably take longer; the others follow if there is time left. If it has chosen fewer than
+        16 components, by which it may lose where the mean of several gains, that mean chooses
+        again.
     n_jobs : int or None, default=None
         Threads that share the ladders.
 
@@ -324,10 +325,13 @@ def select_gaussian_mixture(
     ends = climb.converged(chosen, tol, max_iter)
     mapped, spent = mapping(ends), time.monotonic() - start
     n_more = int((max_time - spent - mapped) / (spent + mapped)) * Threads(n_jobs).count
-    numbers, n_components = range(1, min(1 + n_more, n_ladders)), len(chosen[0].means)
-    if numbers:  # as many as the first, and more where the mean of all gains by it
-        begun, others = time.monotonic(), _Climb.of(sample, numbers, rungs, n_jobs)
-        climb = climb.joined_by(others)
+    numbers = range(1, min(1 + n_more, n_ladders))
+    n_components = len(chosen[0].means)
+    if n_components >= _PATIENT_BELOW or not numbers:
+        rungs = rungs[: rungs.index(n_components) + 1]
+        ends += _Climb.of(sample, numbers, rungs, n_jobs).top(tol, max_iter)
+    else:  # the mean of several can gain by components by which one of them loses
+        begun, climb = time.monotonic(), climb.joined_by(_Climb.of(sample, numbers, rungs, n_jobs))
         chosen = climb.likeliest(
             held_out, lambda mixtures: len(mixtures[0].means) >= n_components and is_late(mixtures)
         )
