@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,32 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def _forget() -> None:
+    """In a forked process no other thread is inside a block, nor holds the lock."""
+    global _lock
+    _lock = threading.Lock()
+    _active.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget)
+
+
+@contextlib.contextmanager
+def _control() -> Iterator[None]:
+    """Let this thread set limits, and afterwards any: from threadpoolctl 3.8 on, only one could."""
+    clear = [
+        library.clear_controlling_thread
+        for library in _controller().lib_controllers
+        if hasattr(library, "clear_controlling_thread")
+    ]
+    for release in clear:
+        release(force=True)
+    yield
+    for release in clear:
+        release(force=True)
+
+
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread inside the block; afterwards it is as it was.
@@ -36,12 +63,18 @@ def one_blas_thread() -> Iterator[None]:
     ...     product = np.ones((2, 2)) @ np.ones((2, 2))
     """
     with _lock:
-        limits = _active[0] if _active else _controller().limit(limits=1, user_api="blas")
+        if not _active:
+            with _control():
+                limits = _controller().limit(limits=1, user_api="blas")
+        else:
+            limits = _active[0]
         _active.append(limits)
     try:
         yield
     finally:
         with _lock:
-            _active.pop()
+            if _active:  # not forked since
+                _active.pop()
             if not _active:
-                limits.restore_original_limits()
+                with _control():
+                    limits.restore_original_limits()
