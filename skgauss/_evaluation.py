@@ -56,7 +56,7 @@ def _compiled(function, flow, X):
     """What a compiled function gives of a block, in double precision."""
     size = _BLOCK if len(X) <= _BLOCK else block_size()
     with jax.enable_x64(True):
-        out = function(*partition(flow), np.pad(X, ((0, -len(X) % size), (0, 0))))
+        out = function(*partition(flow), np.pad(X, ((0, -len(X) % size), (0, 0)), mode="edge"))
     return jax.tree.map(lambda array: np.asarray(array)[: len(X)], out)
 
 
@@ -67,10 +67,10 @@ def _turning(flow: Chain) -> tuple[Any, Any]:
     return (head, steps[0]) if turning else (None, None)
 
 
-def _in_numpy(flow):
-    """The head, and the steps as a matrix, where NumPy is soon done with both; else None twice."""
+def _with_matrix(flow):
+    """The head, and the steps as a matrix if that is all they are; else None twice."""
     head, steps = _turning(flow)
-    matrix = turning_matrix(steps) if head is not None and is_light(head) else None
+    matrix = None if head is None else turning_matrix(steps)
     return (None, None) if matrix is None else (head, matrix)
 
 
@@ -87,10 +87,10 @@ def map_rows(flow: Chain, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> Z.tolist(), log_det.round(4).tolist()
     ([[2.0]], [-0.6931])
     """
-    head, matrix = _in_numpy(flow)
+    head, matrix = _with_matrix(flow)
     if head is None:
         return _compiled(_map, flow, X)
-    Z, log_det = head_forward(head, X)
+    Z, log_det = head_forward(head, X) if is_light(head) else _compiled(_map, head, X)
     return turned(matrix, Z), log_det
 
 
@@ -123,7 +123,7 @@ def unmap_rows(flow: Chain, Z: np.ndarray) -> np.ndarray:
     >>> unmap_rows(flow, np.array([[2.0]])).tolist()
     [[5.0]]
     """
-    head, matrix = _in_numpy(flow)
+    head, matrix = _with_matrix(flow)
     if head is not None:
         return head_inverse(head, turned(matrix.T, Z))
     head, *steps = flow.bijections

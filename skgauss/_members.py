@@ -9,7 +9,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skgauss._nested import called, unseeded
 from skgauss._threads import parallel
-from skgauss.content import row_keys, told_apart_in_single
+from skgauss.content import ranked_columns, row_keys, told_apart_in_single
 from skgauss.resolution import column_resolution
 from skgauss.robust import central_rows
 
@@ -31,8 +31,9 @@ class EstimatorEnsemble:
         """Fit clones to some rows of a table: its rows, their weights and what goes with them."""
         X, weight, fit_params = table
         if trim != "auto":
-            rows = rng.permutation(rows)  # where there are many, the first of them are looked at
-            rows = np.sort(rows[central_rows(X[rows].T, weight[rows], trim)])
+            Y, counts = ranked_columns(X[rows], weight[rows], 0)  # of many, the first are looked at
+            central = row_keys(Y[:, central_rows(Y, counts, trim)].T)
+            rows = rows[np.isin(row_keys(X[rows]), central)]
         size = min(max_samples, len(rows))
         changes, seeds = _changes(estimator, X, weight, rows, n_members)
         tasks = []

@@ -120,11 +120,11 @@ def training_options(glow, config, one_pass, spent):
     )
 
 
-def check_unchanged(glow, config, head, stack):
-    """A warm start needs the head and the steps that were fitted."""
+def check_unchanged(glow, config, head, stack, tied):
+    """A warm start needs the head, the steps and, where columns are `tied`, the noise fitted."""
     fitted = stack.configuration | {"head": fitted_kind(head)}
-    if glow.noise_width_.any():
-        fitted["dequantize"] = True
+    if glow.noise_width_.any() or tied:
+        fitted["dequantize"] = bool(glow.noise_width_.any())
     for name, was in fitted.items():
         now = getattr(config if hasattr(config, name) else glow, name)
         given = getattr(glow, name)

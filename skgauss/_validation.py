@@ -267,7 +267,12 @@ def _check_not_tiny(X: np.ndarray, label: Any, table: str = "X") -> None:
 
 
 def validate_rows(
-    estimator: Any, X: Any, sample_weight: Any = None, *, reset: bool
+    estimator: Any,
+    X: Any,
+    sample_weight: Any = None,
+    *,
+    reset: bool,
+    min_rows: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Check a table and its weights.
 
@@ -278,7 +283,9 @@ def validate_rows(
     X : array-like of shape (n_rows, n_features)
     sample_weight : array-like of shape (n_rows,), default=None
     reset : bool
-        True at fit: at least two rows are needed then.
+        True at fit.
+    min_rows : int or None, default=None
+        Rows of positive weight that are needed; None means two at fit, else one.
 
     Returns
     -------
@@ -290,8 +297,9 @@ def validate_rows(
     ValueError
         For text, dates, columns of one name, masked cells, NaN, infinity or more than 1e200,
         columns that vary below 1e-200 only, sparse or empty input, another number of columns than
-        in fit, negative weights, or weights that are all zero.
+        in fit, negative weights, or weights that leave too few rows.
     """
+    min_rows = min_rows or (2 if reset else 1)
     _check_columns(X)
     try:
         checked = validate_data(
@@ -300,7 +308,7 @@ def validate_rows(
             reset=reset,
             dtype=[np.float64, np.float32],
             ensure_all_finite=False,
-            ensure_min_samples=2 if reset else 1,
+            ensure_min_samples=min_rows,
         )
     except (TypeError, ValueError) as error:
         message = _not_numbers(X)
@@ -310,7 +318,13 @@ def validate_rows(
     _check_finite(checked, lambda j: column_label(estimator, j))
     if reset:
         _check_not_tiny(checked, lambda j: column_label(estimator, j))
-    return checked, _checked_weight(sample_weight, checked)
+    weight = _checked_weight(sample_weight, checked)
+    if weight is not None and weight.sum() < min_rows:
+        raise ValueError(
+            f"sample_weight leaves one row alone: at least {min_rows} are needed, and one of "
+            "weight k counts as k."
+        )
+    return checked, weight
 
 
 def _checked_weight(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
@@ -381,36 +395,36 @@ def validate_table(
     return checked, _checked_weight(sample_weight, checked)
 
 
-def validate_latents(Z: Any, n_features: int, names: np.ndarray) -> np.ndarray:
+def validate_latents(X: Any, n_features: int, names: np.ndarray) -> np.ndarray:
     """Check latents for `inverse_transform`: their number and, for frames, their names.
 
     Parameters
     ----------
-    Z : array-like of shape (n_rows, n_features)
+    X : array-like of shape (n_rows, n_features)
     n_features : int
     names : array of str
         Those of ``get_feature_names_out``.
 
     Returns
     -------
-    Z : array of float64 or float32
+    X : array of float64 or float32
 
     Raises
     ------
     ValueError
         If a number or a name does not match, or a value is not finite.
     """
-    columns = getattr(Z, "columns", None)
-    if columns is not None and list(columns) != list(names):
+    columns = list(getattr(X, "columns", ()))
+    if any(isinstance(name, str) for name in columns) and columns != list(names):
         raise ValueError(
             f"inverse_transform takes latents with the columns {list(names)} in this order, "
-            f"got {list(columns)}."
+            f"got {columns}."
         )
-    _check_unmasked(Z, "Z")
-    Z = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
-    if Z.shape[1] != n_features:
+    _check_unmasked(X, "X")
+    X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+    if X.shape[1] != n_features:
         raise ValueError(
             f"inverse_transform takes one latent per column of the table, {n_features}; "
-            f"Z has {Z.shape[1]} columns."
+            f"X has {X.shape[1]} columns."
         )
-    return Z
+    return X

@@ -204,18 +204,18 @@ class BaseGaussianizer(
         X, _ = validate_rows(self, X, reset=False)
         return self._latents(X)
 
-    def inverse_transform(self, Z: Any) -> np.ndarray:
+    def inverse_transform(self, X: Any) -> np.ndarray:
         """Map latents back to rows.
 
         Parameters
         ----------
-        Z : array-like of shape (n_rows, n_features)
+        X : array-like of shape (n_rows, n_features)
             Latents, as `transform` returns them.
 
         Returns
         -------
-        X : array of shape (n_rows, n_features)
-            In the precision of `Z`.
+        rows : array of shape (n_rows, n_features)
+            In the precision of `X`.
 
         Raises
         ------
@@ -223,7 +223,7 @@ class BaseGaussianizer(
             If the number of columns, or a frame's column names, are not those of `transform`.
         """
         check_is_fitted(self)
-        return self._rows(validate_latents(Z, self._n_features_out, self.get_feature_names_out()))
+        return self._rows(validate_latents(X, self._n_features_out, self.get_feature_names_out()))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-density of every row, in nats, in the units of `X`.
@@ -294,7 +294,7 @@ class BaseGaussianizer(
             rows outside the training range. It prints as a table.
         """
         check_is_fitted(self)
-        X, _ = validate_rows(self, X, reset=False)
+        X, _ = validate_rows(self, X, reset=False, min_rows=2)
         X = np.asarray(X, np.float64)
         Z = self._latents(X)
         return diagnose(X, Z, self._rows(Z), self.data_min_, self.data_max_)

@@ -41,7 +41,7 @@ from skgauss.bijections.glow import COUPLINGS, MIXERS
 from skgauss.head import fitted_kind, has_mixture
 from skgauss.ladder import ladder_table
 from skgauss.progress import Progress
-from skgauss.resolution import noise_width, spread_copies
+from skgauss.resolution import column_resolution, noise_width, spread_copies
 from skgauss.rows import Table, canonical_rows, split_rows
 from skgauss.training import maximize_likelihood
 from skgauss.training_step import start_state, with_parameters
@@ -355,7 +355,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         if only_head:
             warn_of_untrained(self)
         if carry_on:
-            check_unchanged(self, expected, *self._parts())
+            tied = self.dequantize and column_resolution(X, weight).any()
+            check_unchanged(self, expected, *self._parts(), tied)
         else:
             ahead = nullcontext()
             if len(held_out) and not only_head:

@@ -83,7 +83,7 @@ class CompiledLayer(NamedTuple):
             block = slice(start, min(start + _COMPILED_ROWS, Y.shape[1]))
             padding = (0, _COMPILED_ROWS - (block.stop - start))
             with jax.enable_x64(True):
-                z, increment = function(*parts, np.pad(Y[:, block], ((0, 0), padding)))
+                z, increment = function(*parts, np.pad(Y[:, block], ((0, 0), padding), mode="edge"))
             Z[:, block] = np.asarray(z)[:, : block.stop - start]
             log_det[block] = np.asarray(increment)[: block.stop - start]
         return Z, log_det

@@ -87,6 +87,11 @@ def _linear_part(table: Columns, moments: Moments, options: IterationOptions, rn
 
 def _given_rotation(rotation, table, moments, rng, again):
     """Fit a rotation of the user's, and scale its directions to unit variance."""
+    if isinstance(rotation, type):
+        raise ValueError(
+            f"rotation={rotation.__name__} is a class: an instance is needed, such as "
+            f"{rotation.__name__}()."
+        )
     fitted = clone(rotation)
     if "random_state" in fitted.get_params():
         fitted.set_params(random_state=int(rng.integers(2**31)))

@@ -463,7 +463,8 @@ class DensityOutlierDetector(
 
         No p-value is less than ``1 / (n_calibration + 1)``. Of n rows any are therefore flagged
         only if at least ``n / (alpha (n_calibration + 1))`` are flagged together: give fewer rows
-        at a time, or hold out more.
+        at a time, or hold out more. The level is that of one call. Over many calls of few rows
+        each, most of what is flagged is normal: of one row, a normal one is with probability alpha.
 
         Parameters
         ----------

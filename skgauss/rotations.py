@@ -262,22 +262,23 @@ class _Rotation(
         X, _ = validate_rows(self, X, reset=False)
         return ((X - self.mean_) @ self.components_.T).astype(X.dtype, copy=False)
 
-    def inverse_transform(self, Y: Any) -> np.ndarray:
+    def inverse_transform(self, X: Any) -> np.ndarray:
         """Undo `transform`.
 
         Parameters
         ----------
-        Y : array-like of shape (n_rows, n_features)
+        X : array-like of shape (n_rows, n_features)
+            Rows as `transform` returns them.
 
         Returns
         -------
-        X : array of shape (n_rows, n_features)
-            In the precision of `Y`.
+        rows : array of shape (n_rows, n_features)
+            In the precision of `X`.
         """
         check_is_fitted(self)
-        Y = validate_latents(Y, self._n_features_out, self.get_feature_names_out())
-        X = np.linalg.solve(self.components_, Y.T).T + self.mean_
-        return X.astype(Y.dtype, copy=False)
+        X = validate_latents(X, self._n_features_out, self.get_feature_names_out())
+        rows = np.linalg.solve(self.components_, X.T).T + self.mean_
+        return rows.astype(X.dtype, copy=False)
 
 
 class PCARotation(_Rotation):

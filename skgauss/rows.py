@@ -136,7 +136,7 @@ class Table:
     Parameters
     ----------
     X : array of shape (n_rows, n_features)
-        May be memory-mapped: it is never copied whole.
+        May be memory-mapped: it is read in blocks.
     weight : array of shape (n_rows,)
     width : array of shape (n_features,)
         Of the uniform noise added to every column when it is read.

@@ -312,6 +312,9 @@ def test_inverse_transform_takes_latents_not_columns(name):
         estimator.inverse_transform(Z[Z.columns[::-1]])
     with pytest.raises(ValueError, match="in this order"):
         estimator.inverse_transform(Z.rename(columns={Z.columns[0]: "other"}))
+    numbered = estimator.inverse_transform(X=pd.DataFrame(np.asarray(Z)))
+    np.testing.assert_allclose(numbered, X, rtol=1e-7)
+    assert not hasattr(estimator, "set_inverse_transform_request")
     with pytest.raises(ValueError, match=r"one latent per column of the table, 3;.* 2 columns"):
         estimator.inverse_transform(np.asarray(Z)[:, :2])
     with pytest.raises(ValueError, match="NaN"):
@@ -329,6 +332,8 @@ def test_diagnose_tells_whether_the_map_is_good(name):
     assert far.outside_range == 1
     assert far.normality_p_value.max() < 1e-6
     assert "150 rows" in str(diagnosis)
+    with pytest.raises(ValueError, match="minimum of 2"):
+        estimator.diagnose(table("small")[:1])
     assert "round-trip" in str(diagnosis)
 
 
@@ -432,6 +437,7 @@ def test_zero_weight_rows_are_absent_whatever_they_hold(name):
     [
         (np.repeat([1.0, -1.0], [299, 1]), r"sample_weight\[299\] is -1.0"),
         (np.zeros(300), "zero"),
+        (np.repeat([1.0, 0.0], [1, 299]), "leaves one row alone: at least 2"),
         (np.full(300, np.nan), "sample_weight.*NaN"),
         (np.full(300, np.inf), "sample_weight.*infinity"),
         (np.ones(299), "sample_weight"),

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import skgauss.glow
 from skgauss import GlowGaussianizer
+from skgauss.exceptions import TiedColumnWarning
 from skgauss.rows import Table
 from skgauss.training import maximize_likelihood
 from tests.estimators import glow, small_table, two_moons
@@ -79,6 +80,10 @@ def test_warm_start_keeps_the_noise_that_tied_columns_are_read_with():
     model = glow(warm_start=True, dequantize=True).fit(X)
     with pytest.raises(ValueError, match=r"dequantize=False differs from the fitted True"):
         model.set_params(dequantize=False).fit(X)
+    with pytest.warns(TiedColumnWarning):
+        model = glow(warm_start=True).fit(X)
+    with pytest.raises(ValueError, match=r"dequantize=True differs from the fitted False"):
+        model.set_params(dequantize=True).fit(X)
 
 
 def test_warm_start_takes_auto_on_another_rung():

@@ -16,6 +16,7 @@ from skgauss import DensityOutlierDetector
 from skgauss._margin import Margin, central_columns, lost_columns
 from skgauss.content import ranked_columns, row_keys
 from skgauss.kernel_ensemble import KernelEnsemble, _borrowed
+from skgauss.marginals import SplineMarginal
 from skgauss.robust import central_rows, stiff_scores
 from tests.estimators import correlated, detector
 
@@ -529,3 +530,19 @@ def test_far_out_is_strange_and_farther_out_stranger(table, trim):
                 scores = detector.score_samples(rows)
                 assert scores[0] < np.quantile(detector.score_samples(X), 0.5)
                 assert (np.diff(scores) < 0).all()
+
+
+@pytest.mark.parametrize("n_rows", [40, 200])
+def test_what_is_trimmed_for_an_estimator_hangs_on_the_rows_alone(n_rows):
+    """Not on their order, and a row of weight k is k rows."""
+    rng = np.random.default_rng(0)
+    X, weight = rng.standard_t(3, size=(n_rows, 4)), rng.integers(0, 3, n_rows)
+
+    def scores(*rows, **options):
+        model = DensityOutlierDetector(SplineMarginal(random_state=0), trim=0.1, random_state=0)
+        return model.fit(*rows, **options).score_samples(X)
+
+    order = rng.permutation(n_rows)
+    np.testing.assert_allclose(scores(X[order]), scores(X), rtol=1e-9)
+    copies = scores(np.repeat(X, weight, axis=0))
+    np.testing.assert_allclose(scores(X, sample_weight=weight), copies, rtol=1e-9)

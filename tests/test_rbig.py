@@ -215,6 +215,7 @@ def test_any_rotation_gaussianizes_two_moons(rotation):
 @pytest.mark.parametrize(
     ("rotation", "message"),
     [
+        (PCA, r"rotation=PCA is a class: an instance is needed, such as PCA\(\)"),
         (PCA(n_components=1), r"rotation=PCA\(n_components=1\).*shape \(1, 2\)"),
         (StandardScaler(), r"rotation=StandardScaler\(\).*invertible matrix of shape \(2, 2\)"),
         ("pcr", "rotation.*'pcr'"),
