@@ -145,7 +145,7 @@ def test_masked_cells_are_refused():
     for function in (SplineMarginal().fit, marginal.score_samples, entropy):
         with pytest.raises(ValueError, match=r"X has 1 masked cells, .* X\[3, 1\]"):
             function(masked)
-    with pytest.raises(ValueError, match=r"Z has 1 masked cells"):
+    with pytest.raises(ValueError, match=r"X has 1 masked cells"):
         marginal.inverse_transform(masked)
     weight = np.ma.masked_less(np.arange(20.0), 2)
     with pytest.raises(ValueError, match=r"sample_weight has 2 masked cells, .*\[0\]"):
