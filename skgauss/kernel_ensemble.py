@@ -10,8 +10,8 @@ with ``p_j`` the mean of two densities of the central rows, a `SplineMarginal` a
 allow and one of four knots: a detail that is not there costs a row log 2 at most; ``z`` the latents
 of a coarse one, of four knots and of all rows, which takes scale and skewness out of a column and
 leaves its gaps and modes in; and ``k_m`` a kernel density of member m, a subsample of a few hundred
-central rows in these latents. Past the latent that half a row is expected to exceed, nothing is
-known of a dependence: it stays what it is there, and the columns alone tell how far out a row is.
+central rows in these latents. Past the latent that a row exceeds in one table of a thousand,
+nothing is known of a dependence: it stays what it is there, and the columns alone tell how far out a row is.
 (A kernel wider than a normal would make the quotient grow without bound.) A cluster of anomalies
 thins out in a small subsample, the bulk does not. The second is the mean of the logarithms of other
 such kernel densities, of subsamples half as large and of all rows, where the columns are divided by
@@ -60,6 +60,7 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _WIDEST = 2.0  # variance of a stiff kernel among latents of variance 1
 _STIFF_ROWS = 800  # a table of so many rows has kernels of twice the variance
 _STIFFEST = 5.5  # times the variance
+_UNSEEN = 1e-3  # rows that are expected to exceed the farthest latent
 _FAR = 100.0  # a square distance, as a sum of products, loses digits where coordinates are larger
 
 
@@ -262,7 +263,7 @@ class KernelEnsemble:
         self.fine, self.stiff = smooth_margin(Y_kept, kept, "auto"), coarse_margin(Y_kept, kept)
         stiffness = min(_STIFFEST, 1 + (_STIFF_ROWS / n_weighted(weight)) ** 2) if trim else 1.0
         self.stiffness = stiffness
-        self.farthest = -float(ndtri(0.5 / (1 + n_weighted(weight))))
+        self.farthest = -float(ndtri(_UNSEEN / (1 + n_weighted(weight))))
 
         def member(weight, lost, size, coordinates, widest=math.inf):
             most = max(1, math.ceil(_SHARE * n_weighted(weight)))
