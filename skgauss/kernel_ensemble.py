@@ -11,9 +11,9 @@ allow and one of four knots: a detail that is not there costs a row log 2 at mos
 of a coarse one, of four knots and of all rows, which takes scale and skewness out of a column and
 leaves its gaps and modes in; and ``k_m`` a kernel density of member m, a subsample of a few hundred
 central rows in these latents. Past the latent that a row exceeds in one table of a thousand,
-nothing is known of a dependence: it stays what it is there, and the columns alone tell how far out a row is.
-(A kernel wider than a normal would make the quotient grow without bound.) A cluster of anomalies
-thins out in a small subsample, the bulk does not. The second is the mean of the logarithms of other
+nothing is known of a dependence: it stays what it is there, and the columns alone tell how far out
+a row is. (A kernel wider than a normal would make the quotient grow without bound.) A cluster of
+anomalies thins out in a small subsample, the bulk does not. The second is the mean of the logarithms of other
 such kernel densities, of subsamples half as large and of all rows, where the columns are divided by
 their scale and no more: there what is far is far. One of them is of central rows alone. It finds
 what it has not seen so strange that its single vote tells a cluster of anomalies, and the tail of a
