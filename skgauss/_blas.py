@@ -43,9 +43,11 @@ def _control() -> Iterator[None]:
     ]
     for release in clear:
         release(force=True)
-    yield
-    for release in clear:
-        release(force=True)
+    try:
+        yield
+    finally:
+        for release in clear:
+            release(force=True)
 
 
 @contextlib.contextmanager
@@ -63,11 +65,11 @@ def one_blas_thread() -> Iterator[None]:
     ...     product = np.ones((2, 2)) @ np.ones((2, 2))
     """
     with _lock:
-        if not _active:
+        if _active:
+            limits = _active[0]
+        else:
             with _control():
                 limits = _controller().limit(limits=1, user_api="blas")
-        else:
-            limits = _active[0]
         _active.append(limits)
     try:
         yield

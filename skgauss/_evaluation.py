@@ -2,7 +2,8 @@
 
 A flow is a chain of a head and of steps, with NumPy arrays. Compiled blocks are filled up, so that
 few shapes are compiled, each once. Where the steps only turn what the head makes of the rows, they
-leave its log-density alone; behind a small mixture nothing is compiled then.
+leave its log-density alone and are one matrix: the head alone is compiled then, and behind a small
+mixture nothing.
 """
 
 from __future__ import annotations
