@@ -33,6 +33,7 @@ except ImportError:
 
 
 __all__ = [
+    "LARGEST",
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",
@@ -48,7 +49,7 @@ __all__ = [
 ]
 
 _BLOCK = 1 << 16
-_LARGEST = 1e200
+LARGEST = 1e200
 _TIMES = ("date", "duration", "period", "time")  # dtypes, in pandas, polars and Arrow
 _TIME_CELLS = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 _MAX_NAMED = 10  # columns in a message
@@ -230,7 +231,7 @@ def _more_missing(X: np.ndarray, label: Any) -> str:
 
 
 def _check_finite(X: np.ndarray, label: Any, table: str = "X") -> None:
-    largest = min(_LARGEST, float(np.finfo(X.dtype).max))
+    largest = min(LARGEST, float(np.finfo(X.dtype).max))
     for start in range(0, len(X), _BLOCK):
         accepted = np.abs(X[start : start + _BLOCK]) <= largest
         if accepted.all():
@@ -239,7 +240,7 @@ def _check_finite(X: np.ndarray, label: Any, table: str = "X") -> None:
         value, where = X[start + i, j], f"in {label(j)}, first in row {start + i}"
         if np.isfinite(value):
             raise ValueError(
-                f"Input {table} contains {value:.3g} {where}. Values up to {_LARGEST:.0e} are "
+                f"Input {table} contains {value:.3g} {where}. Values up to {LARGEST:.0e} are "
                 "accepted, so that differences stay finite: rescale the column."
             )
         if np.isnan(value):
@@ -258,11 +259,11 @@ def _check_not_tiny(X: np.ndarray, label: Any, table: str = "X") -> None:
     """Refuse columns whose differences would be taken for none."""
     low, high = X.min(axis=0), X.max(axis=0)
     largest = np.maximum(np.abs(low), np.abs(high))
-    tiny = np.flatnonzero((low < high) & (largest < 1 / _LARGEST))
+    tiny = np.flatnonzero((low < high) & (largest < 1 / LARGEST))
     if len(tiny):
         raise ValueError(
             f"Input {table} contains no value beyond {largest[tiny[0]]:.3g} in {label(tiny[0])}. "
-            f"Columns that reach {1 / _LARGEST:.0e} are accepted: rescale the column."
+            f"Columns that reach {1 / LARGEST:.0e} are accepted: rescale the column."
         )
 
 

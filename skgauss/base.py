@@ -21,7 +21,13 @@ from sklearn.utils.validation import check_is_fitted
 from skgauss._blas import one_blas_thread
 from skgauss._documentation import DocumentationLinkMixin
 from skgauss._threads import parallel
-from skgauss._validation import all_or_nothing, numpy_generator, validate_latents, validate_rows
+from skgauss._validation import (
+    LARGEST,
+    all_or_nothing,
+    numpy_generator,
+    validate_latents,
+    validate_rows,
+)
 from skgauss._version import VersionedStateMixin
 from skgauss.diagnosis import Diagnosis, diagnose
 
@@ -169,10 +175,9 @@ class BaseGaussianizer(
     def _rows(self, Z: np.ndarray) -> np.ndarray:
         """Rows of validated latents, in their precision."""
         X = np.empty(Z.shape, Z.dtype)
-        farthest = np.finfo(Z.dtype).max
+        farthest = min(LARGEST, float(np.finfo(Z.dtype).max))
         for part, x in self._blocks(self._inverse, Z):
-            # What single precision cannot hold is as far as it can.
-            X[part] = x if Z.dtype == x.dtype else np.clip(x, -farthest, farthest)
+            X[part] = np.clip(x, -farthest, farthest)  # or it could not be scored again
         return X
 
     def _weigh(self, X: np.ndarray) -> np.ndarray:

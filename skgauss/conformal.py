@@ -18,11 +18,11 @@ def conformal_p_values(
 
     Parameters
     ----------
-    scores : array of shape (n_rows,)
+    scores : array-like of shape (n_rows,)
         High is normal.
-    calibration : array of shape (n_calibration,)
+    calibration : array-like of shape (n_calibration,)
         Scores, by the same function, of rows that it was not fitted to.
-    weight : array of shape (n_calibration,), default=None
+    weight : array-like of shape (n_calibration,), default=None
         Frequencies.
 
     Returns
@@ -41,8 +41,9 @@ def conformal_p_values(
     >>> conformal_p_values(np.array([-1.0, 2.0]), np.array([0.0, 1.0, 2.0])).tolist()
     [0.25, 1.0]
     """
+    calibration = np.asarray(calibration)
     order = np.argsort(calibration, kind="stable")
-    mass = np.ones(len(order)) if weight is None else weight[order]
+    mass = np.ones(len(order)) if weight is None else np.asarray(weight)[order]
     up_to = np.concatenate([[0.0], np.cumsum(mass)])
     n_stranger = up_to[np.searchsorted(calibration[order], scores, side="right")]
     return (n_stranger + 1) / (up_to[-1] + 1)

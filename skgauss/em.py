@@ -234,13 +234,15 @@ def expectation(
     return log_likelihood / sample.weight.sum(), sums
 
 
-def maximisation(sums: np.ndarray, sample: Sample) -> Components:
+def maximisation(sums: np.ndarray, sample: Sample, prior_rows: float = _PRIOR_ROWS) -> Components:
     """Mixture of the greatest expected likelihood, given the components' sums of monomials.
 
     Parameters
     ----------
     sums : array of shape (k, 1 + d + d (d + 1) / 2)
     sample : Sample
+    prior_rows : float, default=1e-3
+        Rows with the moments of the sample that every component has besides its own.
 
     Returns
     -------
@@ -259,19 +261,25 @@ def maximisation(sums: np.ndarray, sample: Sample) -> Components:
     rows, cols = np.triu_indices(d)
     n_rows, first, second = sums[:, 0], sums[:, 1 : d + 1], np.empty((len(sums), d, d))
     second[:, rows, cols] = second[:, cols, rows] = sums[:, d + 1 :]
-    shifted = n_rows + _PRIOR_ROWS
-    means = (first + _PRIOR_ROWS * sample.mean) / shifted[:, None]
+    shifted = n_rows + prior_rows
+    means = (first + prior_rows * sample.mean) / shifted[:, None]
     offset = sample.mean - means
     prior = sample.covariance + offset[:, :, None] * offset[:, None, :]
     cross = first[:, :, None] * means[:, None, :]
     squares = n_rows[:, None, None] * means[:, :, None] * means[:, None, :]
     scatter = second - cross - cross.transpose(0, 2, 1) + squares
-    covariances = (scatter + _PRIOR_ROWS * prior) / shifted[:, None, None]
+    covariances = (scatter + prior_rows * prior) / shifted[:, None, None]
     weights = np.maximum(n_rows / n_rows.sum(), _MIN_WEIGHT)
     return Components.from_covariances(np.log(weights / weights.sum()), means, covariances)
 
 
-def converge(mixture: Components, sample: Sample, tol: float, max_iter: int) -> Components:
+def converge(
+    mixture: Components,
+    sample: Sample,
+    tol: float,
+    max_iter: int,
+    prior_rows: float = _PRIOR_ROWS,
+) -> Components:
     """Iterate until the mean log-likelihood gains less than `tol` nats.
 
     Parameters
@@ -281,6 +289,8 @@ def converge(mixture: Components, sample: Sample, tol: float, max_iter: int) -> 
     sample : Sample
     tol : float
     max_iter : int
+    prior_rows : float, default=1e-3
+        As for `maximisation`.
 
     Returns
     -------
@@ -302,7 +312,7 @@ def converge(mixture: Components, sample: Sample, tol: float, max_iter: int) -> 
         log_likelihood, sums = expectation(mixture, sample)
         if log_likelihood - last < tol:
             break
-        mixture, last = maximisation(sums, sample), log_likelihood
+        mixture, last = maximisation(sums, sample, prior_rows), log_likelihood
     return mixture
 
 

@@ -12,7 +12,7 @@ from skgauss._members import EstimatorEnsemble
 from skgauss._scoring import Scorer
 from skgauss._thresholds import ZERO_DENSITY, rounding
 from skgauss.content import draw_rows, n_weighted, ranked_columns
-from skgauss.kernel_ensemble import KernelEnsemble
+from skgauss.ranking_density import RankingDensity
 from skgauss.shapley import contributions, mean_contributions, replaced_levels
 
 __all__ = ["Explanation"]
@@ -83,7 +83,7 @@ def reference_rows(X: np.ndarray, weight: np.ndarray, rng: np.random.Generator) 
 
 def typical_shares(scorer: Scorer, reference: np.ndarray, n_jobs: int | None) -> np.ndarray | None:
     """Mean contributions of reference rows, where they are integrals of the density itself."""
-    if not isinstance(scorer.ensemble, KernelEnsemble) or scorer.typical is not None:
+    if not isinstance(scorer.ensemble, RankingDensity) or scorer.typical is not None:
         return None
     return mean_contributions(reference, _integrated(scorer), _N_ORDERS, _rng(), n_jobs)
 

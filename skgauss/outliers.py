@@ -30,14 +30,14 @@ from skgauss._version import VersionedStateMixin
 from skgauss.conformal import benjamini_hochberg
 from skgauss.content import ranked_columns
 from skgauss.explanation import Explanation, explained, reference_rows, typical_shares
-from skgauss.kernel_ensemble import KernelEnsemble
 from skgauss.latent_ensemble import LatentEnsemble
+from skgauss.ranking_density import RankingDensity
 from skgauss.robust import central_rows
 
 __all__ = ["DensityOutlierDetector"]
 
-_N_MEMBERS = 10
-_MAX_SAMPLES = 512
+_N_MEMBERS = 8
+_MAX_SAMPLES = 1024
 _LEAST_RANGE = 2.0  # nats; the fence is three below: a twentieth of the density, or less
 
 
@@ -46,12 +46,13 @@ class DensityOutlierDetector(
 ):
     """Find the rows that a density holds for unlikely, with p-values and reasons.
 
-    By default the density is one made to rank rows, the mean of two: the columns' own densities,
-    fitted to rows that a stiff, robust fit does not find far out, with their dependence as ten
-    small random subsamples of these see it; and what ten others see of the columns as they are
-    (`skgauss.kernel_ensemble`). A cluster of anomalies thins out in a small subsample. A row that
-    is itself in a subsample is scored by the others in it, so that training rows and new rows are
-    scored alike.
+    By default the density is one made to rank rows, the mean of three: the columns' own densities,
+    fitted to rows that a stiff, robust fit does not find far out, with their dependence as eight
+    small random subsamples of these see it; what eight others see of the columns as they are
+    (`skgauss.kernel_ensemble`); and mixtures of a few Gaussians (`skgauss.crossed_mixture`), the
+    more of them, the more rows there are. A cluster of anomalies thins out in a small subsample. A
+    row that is itself in a subsample is scored by the others in it, and by Gaussians that were
+    fitted without it, so that training rows and new rows are scored alike.
 
     Parameters
     ----------
@@ -83,10 +84,10 @@ class DensityOutlierDetector(
         distance of the log-density from its median over the training rows: rows that are too likely
         are strange too.
     n_estimators : int or "auto", default="auto"
-        Members of the ensemble, over whose scores the mean is taken: 10 for the default density, in
+        Members of the ensemble, over whose scores the mean is taken: 8 for the default density, in
         both of its systems of coordinates, 1 for an estimator given.
     max_samples : int or "auto", default="auto"
-        Rows of a subsample: 512 for the default density, half as many where columns are merely
+        Rows of a subsample: 1,024 for the default density, half as many where columns are merely
         scaled, and at most 80 % of all, or of 10,000 where some are trimmed; all rows for an
         estimator given. A mode of fewer rows than the table has per subsampled row is held for an
         anomaly: a stated prior, not an estimate.
@@ -94,7 +95,7 @@ class DensityOutlierDetector(
         Share of the training rows to leave out, the strangest under a robust Gaussian of the
         columns' latents. "auto" is those whose score lies more than four interquartile ranges below
         the first quartile, hence at most a quarter. The default density leaves them out of the
-        columns' own densities, of their dependence and of one of the ten members that see the
+        columns' own densities, of their dependence and of one of the eight members that see the
         columns merely scaled; members of ``criterion="latent_norm"`` and an estimator given are
         fitted without them, and there "auto" is none. 0 says that all training rows are normal:
         with the default density, few rows then tell finer what is not.
@@ -258,8 +259,12 @@ class DensityOutlierDetector(
         with all_or_nothing(self):
             self._validate_params()
             check_given(self.estimator, self.criterion)
+            fit_params = self._metadata(sample_weight, fit_params)
+            if sample_weight is None:  # they may have another name here than in the estimator
+                sample_weight = fit_params.get("sample_weight")
             X, weight = validate_rows(self, X, sample_weight, reset=True)
-            fit_params = self._metadata(weight, fit_params)
+            if "sample_weight" in fit_params:
+                fit_params = {**fit_params, "sample_weight": weight}
             kept = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
             if weight is not None and len(kept) < len(X):
                 fit_params = taken(fit_params, kept, len(X))
@@ -348,7 +353,7 @@ class DensityOutlierDetector(
         max_samples = self._size(self.max_samples, _MAX_SAMPLES)
         with one_blas_thread():
             if self.criterion != "latent_norm":
-                return KernelEnsemble(Y, weight, n_members, max_samples, rng, self.trim)
+                return RankingDensity(Y, weight, n_members, max_samples, rng, self.trim)
             kept = None if self.trim == "auto" else central_rows(Y, weight, self.trim)
             return LatentEnsemble(Y, weight, n_members, max_samples, rng, kept)
 

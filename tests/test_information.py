@@ -279,6 +279,19 @@ def test_rows_that_repeat_by_accident_are_ties():
     assert math.log(2) / 3 < mutual_information(coin, coin, **QUICK) < math.log(2) + 0.05
 
 
+@pytest.mark.parametrize("weight", [1e6, 20_000, 2_000])
+def test_cells_of_a_table_are_rows_as_often_as_they_weigh(weight):
+    """The weights of a hundred cells, in thousands, or no whole numbers."""
+    x, y = np.divmod(np.arange(100.0), 10)
+    share = np.exp(-((x - y) ** 2) / 8)
+    share /= share.sum()
+    margins = [np.bincount(cells.astype(int), share)[cells.astype(int)] for cells in (x, y)]
+    truth = share @ np.log(share / np.prod(margins, axis=0))
+    weights = weight * share if weight < 1e6 else np.maximum(np.round(weight * share), 1)
+    found = mutual_information(x, y, sample_weight=weights, **QUICK)
+    assert 0.8 * truth < found < truth + 0.03
+
+
 # Estimators
 
 

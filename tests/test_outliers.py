@@ -185,6 +185,10 @@ def test_metadata_are_routed():
         expected = KernelDensity().fit(X[1:], sample_weight=weight[1:]).score_samples(X)
         np.testing.assert_allclose(model.score_samples(X), expected)
         detector().fit(X, sample_weight=weight)
+        renamed = KernelDensity().set_fit_request(sample_weight="counts")
+        same = detector(estimator=renamed).fit(X, counts=weight)
+        np.testing.assert_array_equal(same.score_samples(X), model.score_samples(X))
+        assert same.offset_ == model.offset_
 
 
 def test_any_density_serves():

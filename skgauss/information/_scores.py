@@ -19,7 +19,7 @@ from skgauss.resolution import column_resolution
 __all__ = ["dependence", "normal_scores"]
 
 _ATOM = 0.1  # of all weight, in one row: no copies and no proportions are so many
-_MANY_ROWS = 100_000
+_MANY_ROWS, _SOME_ROWS = 100_000, 20_000
 
 
 def normal_scores(
@@ -72,9 +72,13 @@ def _are_tied(X, weight):
 
 
 def _copies(X, weight, n_given):
-    """Rows of weight k as k rows if these are numbers, and not too many; else as many as given."""
-    is_whole = np.all(weight == np.round(weight))
-    unit = 1.0 if is_whole and weight.sum() <= max(_MANY_ROWS, n_given) else weight.sum() / n_given
+    """Rows of weight k as k rows if these are numbers, and not too many; else as some thousands.
+
+    Random ranks of equal values, each counted many times over, would be learned as if they told.
+    """
+    is_whole, total = np.all(weight == np.round(weight)), weight.sum()
+    is_plain = is_whole and total <= max(_MANY_ROWS, n_given)
+    unit = 1.0 if is_plain else max(1.0, total / max(_SOME_ROWS, n_given))
     n_copies = np.maximum(np.round(weight / unit), 1).astype(int)
     share, place = np.repeat(weight / n_copies, n_copies), np.arange(n_copies.sum())
     if is_whole:  # and stays so
