@@ -35,10 +35,10 @@ __all__ = ["CrossedMixture"]
 _MOST_ROWS = 2048
 _N_FOLDS = 10
 _MOST_COMPONENTS = 8
-_ROWS_PER_COLUMN = 2  # at least, of every component
+_ROWS_PER_COLUMN = 5  # at least, of every component
 _PRIOR_ROWS = 3.0
 _LEAST_VARIANCE = 1e-3  # along any axis, in units of the columns' scales squared
-_TOL, _MAX_ITER = 1e-3, 8  # nats per column
+_TOL, _MAX_ITER = 3e-4, 20  # nats per column
 _FARTHEST = 1e100  # units: beyond, all are as far
 _LOG_2PI = math.log(2 * math.pi)
 

@@ -9,7 +9,7 @@ it is seen best:
 with ``p_j`` the mean of two densities of the central rows, a `SplineMarginal` as fine as the rows
 allow and one of four knots: a detail that is not there costs a row log 2 at most; ``z`` the latents
 of a coarse one, of four knots and of all rows, which takes scale and skewness out of a column and
-leaves its gaps and modes in; and ``k_m`` a kernel density of member m, a subsample of a few hundred
+leaves its gaps and modes in; and ``k_m`` a kernel density of member m, a subsample of some hundred
 central rows in these latents. Past the latent that a row exceeds in one table of a thousand,
 nothing is known of a dependence: it stays what it is there, and the columns alone tell how far out
 a row is. (A kernel wider than a normal would make the quotient grow without bound.) A cluster of
@@ -17,7 +17,7 @@ anomalies thins out in a small subsample, the bulk does not. The second is the m
 logarithms of other such kernel densities, of subsamples half as large and of all rows, where the
 columns are divided by their scale and no more: there what is far is far. One of them is of central
 rows alone. It finds what it has not seen so strange that its single vote tells a cluster of
-anomalies, and the tail of a normal column loses little by one vote in ten. Of a column that varies
+anomalies, and the tail of a normal column loses little by one vote among many. Of a column that varies
 in other rows, and less than half as often in the central ones, these show too little: it borrows
 its values from all.
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from skgauss.content import n_weighted
 from skgauss.crossed_mixture import CrossedMixture
 from skgauss.kernel_ensemble import KernelEnsemble
 
 __all__ = ["RankingDensity"]
 
 _SHARE = 0.5  # of the Gaussians, where rows are many
-_HALF_ROWS = 500  # a table of so many rows gives them half of it
+_HALF_ROWS = 500  # a table of so many different rows gives them half of it
 
 
 class RankingDensity:
     """Weighted mean of two log-densities: kernels, and a few Gaussians.
 
     Kernels of small subsamples follow any shape, Gaussians the directions in which columns vary
-    together, of which few rows tell little: in a table of n rows they have the share
-    ``0.5 n / (n + 500)``.
+    together, of which few rows tell little, and discrete columns nothing: in a table of n different
+    rows they have the share ``0.5 n / (n + 500)``.
 
     Parameters
     ----------
@@ -49,8 +48,7 @@ class RankingDensity:
     def __init__(self, Y, weight, n_members, max_samples, rng, trim="auto"):
         self.kernels = KernelEnsemble(Y, weight, n_members, max_samples, rng, trim)
         self.gaussians = CrossedMixture(Y, weight, self.kernels.single)
-        n_rows = n_weighted(weight)
-        self.share = _SHARE * n_rows / (n_rows + _HALF_ROWS)
+        self.share = _SHARE * Y.shape[1] / (Y.shape[1] + _HALF_ROWS)
 
     @property
     def stiffness(self) -> float:
