@@ -17,9 +17,9 @@ anomalies thins out in a small subsample, the bulk does not. The second is the m
 logarithms of other such kernel densities, of subsamples half as large and of all rows, where the
 columns are divided by their scale and no more: there what is far is far. One of them is of central
 rows alone. It finds what it has not seen so strange that its single vote tells a cluster of
-anomalies, and the tail of a normal column loses little by one vote among many. Of a column that varies
-in other rows, and less than half as often in the central ones, these show too little: it borrows
-its values from all.
+anomalies, and the tail of a normal column loses little by one vote among many. Of a column that
+varies in other rows, and less than half as often in the central ones, these show too little: it
+borrows its values from all.
 
 Every kernel has a width of its own, the geometric mean of the distance to the nearest row that is
 not its copy and the median of these; its square is multiplied by ``1 + (800 / n)^2`` in a table

@@ -90,7 +90,7 @@ def test_columns_that_are_the_same_do_not_make_all_rows_strange():
     X = clusters(200, 1)
     doubled = np.c_[X, X[:, 0]]
     mixture = mixture_of(doubled)
-    same, broken = doubled[:1], doubled[:1] + [0, 0, 0, 2.0]
+    same, broken = doubled[:1], doubled[:1] + np.array([0, 0, 0, 2.0])
     assert mixture.log_density(broken) < mixture.log_density(same) - 100
 
 

@@ -101,8 +101,8 @@ class Frozen(Bijection):
 OWN = [
     {"mixer": Triangular},
     {"coupling": ShiftedCoupling},
-    {"mixer": Stretched},
-    {"mixer": Frozen},
+    pytest.param({"mixer": Stretched}, marks=pytest.mark.slow),
+    pytest.param({"mixer": Frozen}, marks=pytest.mark.slow),
 ]
 
 
