@@ -37,6 +37,7 @@ TITLES = {
     "rbig": "RBIGTransformer",
     "marginals": "Marginals",
     "adbench": "Anomaly detection",
+    "adbench_keel": "Anomaly detection on tables of KEEL",
     "outlier_laws": "What DensityOutlierDetector promises",
     "information": "Information measures",
     "cold_start": "Cold start of GlowGaussianizer",
