@@ -67,12 +67,12 @@ class DensityOutlierDetector(
         is Tukey's lower fence: scores more than 1.5 interquartile ranges below the first quartile
         are flagged, quartiles of those scores that do not come from a density of zero. Of clean
         rows that is 0.35 % if scores are normal and 4.8 % if they fall off exponentially; of new
-        normal rows of three benchmark tables, 0.7 to 8 %.
+        normal rows of three benchmark tables, 0.4 to 8 %.
         For log-densities of the default density the range is two nats at least, in a table of n
         rows divided by ``sqrt(1 + (800 / n)^2)``, as its kernels are wider: no row is flagged that
-        is less than three nats (of 1,000 rows, 2.3) below the first quartile. Of two normal
-        columns 5 to 6 % are flagged on the mean, in single tables of 30 to 300 rows up to 14 %;
-        with one column or collinear ones up to 24 %. Other scores of discrete columns by themselves
+        is less than three nats (of 1,000 rows, 2.3) below the first quartile. Of one or
+        two normal columns 2 to 7 % are flagged on the mean, in single tables of 30 to 300 rows up
+        to 17 %. Other scores of discrete columns by themselves
         can leave next to nothing between the quartiles, and more are flagged: then give a share or
         use `predict_fdr`.
     criterion : {"log_density", "latent_norm", "typicality"}, default="log_density"
