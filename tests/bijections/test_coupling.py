@@ -225,7 +225,10 @@ def test_derivatives_of_the_mixture_inverse_are_right_at_every_order():
     assert float(mixed) == pytest.approx(float(expected), rel=1e-6)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-14)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [pytest.param(np.float32, 1e-6, marks=pytest.mark.slow), (np.float64, 1e-14)],
+)
 def test_mixture_slope_keeps_its_digits_far_out(dtype, tolerance):
     x = np.concatenate([sign * np.logspace(-1, 8, 28) for sign in (-1, 1)])
     with jax.enable_x64(dtype == np.float64):
