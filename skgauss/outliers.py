@@ -49,9 +49,9 @@ class DensityOutlierDetector(
     By default the density is one made to rank rows, the mean of three: the columns' own densities,
     fitted to rows that a stiff, robust fit does not find far out, with their dependence as eight
     small random subsamples of these see it; what eight others see of the columns as they are
-    (`skgauss.kernel_ensemble`); and mixtures of a few Gaussians (`skgauss.crossed_mixture`), the
-    more of them, the more rows there are. A cluster of anomalies thins out in a small subsample. A
-    row that is itself in a subsample is scored by the others in it, and by Gaussians that were
+    (`skgauss.kernel_ensemble`); and mixtures of a few Gaussians (`skgauss.crossed_mixture`), which
+    count the more, the more rows there are. A cluster of anomalies thins out in a small subsample.
+    A row that is itself in a subsample is scored by the others in it, and by Gaussians that were
     fitted without it, so that training rows and new rows are scored alike.
 
     Parameters

@@ -286,6 +286,15 @@ def test_samples_have_the_latents_of_a_normal(name):
     assert min(p_values) > 1e-4
 
 
+def test_rows_that_come_back_can_be_scored(monkeypatch):
+    """However far a tail's law throws them."""
+    model = SplineMarginal().fit(small_table())
+    monkeypatch.setattr(model, "_inverse", lambda z: np.full(z.shape, -1e250))
+    rows = model.sample(3, random_state=0)
+    assert (rows == -1e200).all()
+    assert (model.score_samples(rows) < 0).all()
+
+
 @pytest.mark.parametrize("n_samples", [0, -1, 1.5, "two"])
 def test_sample_refuses_a_number_that_is_none(n_samples):
     with pytest.raises((TypeError, ValueError), match="n_samples"):

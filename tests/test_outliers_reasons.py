@@ -68,7 +68,7 @@ def test_weights_of_calibration_scores_are_copies():
     rng = np.random.default_rng(0)
     scores, held_out, weight = rng.normal(size=50), rng.normal(size=20), rng.integers(1, 5, 20)
     weighted = conformal_p_values(scores, held_out, weight.astype(float))
-    copied = conformal_p_values(scores, np.repeat(held_out, weight))
+    copied = conformal_p_values(list(scores), list(np.repeat(held_out, weight)))
     np.testing.assert_allclose(weighted, copied)
 
 
