@@ -72,20 +72,12 @@ def _by_bic(sample: Sample) -> Components:
         mixture = split(mixture, k)
 
 
-def _sample_of(columns, weight, share):
-    """Rows of positive weight, with the moments that components are drawn to.
-
-    Of next to no rows, or of copies, the covariance is none.
-    """
+def _sample_of(columns, weight, shrinkage):
+    """Rows of positive weight; next to none of them, or copies, have a covariance too."""
     rows = np.flatnonzero(weight > 0)
-    columns, weight = np.ascontiguousarray(columns[:, rows]), weight[rows]
-    mean = columns @ (weight / weight.sum())
-    centred = columns - mean[:, None]
-    covariance = (centred * (weight / weight.sum())) @ centred.T
-    one = np.eye(len(columns))
-    covariance += share * (np.mean(np.diag(covariance)) * one - covariance)
-    covariance += one / max(1.0, weight.sum()) ** 2
-    return Sample(columns, weight, mean, covariance)
+    sample = Sample.of(np.ascontiguousarray(columns[:, rows]), weight[rows], shrinkage)
+    least = np.eye(len(columns)) / max(1.0, sample.weight.sum()) ** 2
+    return sample._replace(covariance=sample.covariance + least)
 
 
 class CrossedMixture:
@@ -124,13 +116,14 @@ class CrossedMixture:
         X, n_folds = np.ascontiguousarray(Y.T), min(_N_FOLDS, Y.shape[1])
         self.single = single
         self.loc, self.scale = standardisation(X, weight)
-        whole = Sample.standardised(X, weight, self.loc, self.scale)
-        share, fold = Moments.of(whole.columns, weight).shrinkage(), np.arange(len(X)) % n_folds
+        columns = np.ascontiguousarray(((X - self.loc) / self.scale).T)
+        shrinkage = Moments.of(columns, weight).shrinkage()
+        fold = np.arange(len(X)) % n_folds
         self.mixtures = []
         for k in range(n_folds):
             left = np.where(fold == k, weight - np.maximum(1, weight / n_folds), weight)
             left = left if np.any(left > 0) else weight
-            mixture = _by_bic(_sample_of(whole.columns, left, share))
+            mixture = _by_bic(_sample_of(columns, left, shrinkage))
             least = np.maximum(mixture.variances, _LEAST_VARIANCE)
             self.mixtures.append(mixture._replace(variances=least))
         keys = row_keys(X, single=single)

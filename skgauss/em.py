@@ -68,12 +68,17 @@ class Sample(NamedTuple):
     def standardised(cls, X: np.ndarray, weight: np.ndarray, loc: Any, scale: Any) -> Self:
         """Take rows of shape (n_rows, d) in units of the scales."""
         columns = np.ascontiguousarray(((X - loc) / scale).T)
+        return cls.of(columns, weight, Moments.of(columns, weight).shrinkage())
+
+    @classmethod
+    def of(cls, columns: np.ndarray, weight: np.ndarray, shrinkage: float) -> Self:
+        """Take rows, as columns, that are in units of the scales."""
         share = weight / weight.sum()
         mean = columns @ share
         centred = columns - mean[:, None]  # moments about 0 would lose the digits of heavy tails
         covariance = (centred * share) @ centred.T
         target = np.mean(np.diag(covariance)) * np.eye(len(mean))
-        covariance += Moments.of(columns, weight).shrinkage() * (target - covariance)
+        covariance += shrinkage * (target - covariance)
         return cls(columns, weight, mean, covariance)
 
     def first(self, n_rows: int) -> Self:
