@@ -47,7 +47,7 @@ def warn_of_untrained(glow):
     names = [f.name for f in dataclasses.fields(Configuration)] + ["n_bins"]
     defaults = {name: p.default for name, p in inspect.signature(type(glow)).parameters.items()}
     given = {name: getattr(glow, name) for name in names if name in defaults}
-    asked = [f"{k}={v!r}" for k, v in given.items() if not np.array_equal(v, defaults[k])]
+    asked = [f"{k}={v!r}" for k, v in given.items() if not _same(v, defaults[k])]
     if asked:
         warn(
             f"max_time={glow.max_time!r} is below {_TRAINED_FROM:g}: a mixture in the head gets it "
@@ -55,6 +55,11 @@ def warn_of_untrained(glow):
             f"head='spline' trains them in any time, max_time={_TRAINED_FROM:g} behind a mixture.",
             UserWarning,
         )
+
+
+def _same(value, default):
+    """Whether a parameter has its default, as whatever sequence."""
+    return np.asarray(value).tolist() == np.asarray(default).tolist()
 
 
 def head_kind(glow, table, n_train):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["noise_scale"]
+__all__ = ["fixed_columns", "noise_scale"]
 
 _FEW = 2_000  # rows
 _VARIANCES = np.logspace(-6, 0, 25)
 _MARGIN = 2.0  # nats
+_FIXED = 0.1  # standard deviation of a latent: less, and a mixture's narrowest component is wider
 
 
 def _held_out_likelihood(Z, weight, fold):
@@ -23,11 +24,40 @@ def _held_out_likelihood(Z, weight, fold):
     return -0.5 * np.sum(weight[test].sum() * np.log(total) + squares / total, axis=1)
 
 
+def fixed_columns(Z: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Which latents of a head hardly vary: those of constant columns, or of what others determine.
+
+    A mixture's components are no narrower than a floor. Where the columns before leave a column
+    less, its latents are all near zero, and stretched to variance one they would tell rounding
+    from rounding: a new row at the edge of the table would lie a thousand deviations out.
+
+    Parameters
+    ----------
+    Z : array of shape (n_rows, n_features)
+    weight : array of shape (n_rows,)
+
+    Returns
+    -------
+    fixed : array of bool, of shape (n_features,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.noise import fixed_columns
+    >>> z = np.random.default_rng(0).normal(size=500)
+    >>> fixed_columns(np.column_stack([z, 0.01 * z]), np.ones(500)).tolist()
+    [False, True]
+    """
+    share = weight / weight.sum()
+    return np.sqrt(share @ (Z - share @ Z) ** 2) < _FIXED
+
+
 def noise_scale(Z: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Standard deviation per column of the noise that keeps a likelihood bounded.
 
-    A constant column is trained as standard normal noise, so that the flow leaves it alone
-    and what it adds to a log-density is that of N(0, 1) at its latent. The others get noise of
+    A column whose latent hardly varies (`fixed_columns`) is trained as standard normal noise, so
+    that the flow leaves it alone and what it adds to a log-density is that of N(0, 1) at its
+    latent. The others get noise of
     0.001 where they are linearly dependent, and in a table below 2,000 rows the least noise
     whose variance, added to a covariance, brings the held-out likelihood of a Gaussian in five
     folds within 2 nats of its best. Large tables of independent columns get none.
@@ -58,9 +88,9 @@ def noise_scale(Z: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> 
     >>> noise_scale(Z, np.ones(5000), rng).tolist()  # the last column is constant
     [0.0, 0.0, 1.0]
     """
-    constant = Z.std(axis=0) < 1e-9
-    scale = np.where(constant, 1.0, 0.0)
-    varying = Z[:, ~constant]
+    fixed = fixed_columns(Z, weight)
+    scale = np.where(fixed, 1.0, 0.0)
+    varying = Z[:, ~fixed]
     folds = rng.permutation(len(Z)) % min(5, len(Z))
     if not varying.shape[1]:
         return scale
@@ -72,11 +102,11 @@ def noise_scale(Z: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> 
         )
         least = int(np.argmax(likelihood >= likelihood.max() - _MARGIN))
     if least or _is_singular(varying):
-        scale[~constant] = np.sqrt(_VARIANCES[least])
+        scale[~fixed] = np.sqrt(_VARIANCES[least])
     return scale
 
 
 def _is_singular(Z):
-    """Whether the columns, none of them constant, are linearly dependent."""
+    """Whether the columns, none of them fixed, are linearly dependent."""
     correlation = np.atleast_2d(np.corrcoef(Z, rowvar=False))
     return np.linalg.eigvalsh(correlation)[0] < _VARIANCES[0]

@@ -32,6 +32,7 @@ from skgauss.mixture_head import (
     spread_ties,
     what_a_mixture_follows,
 )
+from skgauss.noise import fixed_columns
 from skgauss.resolution import noise_width, spread_copies
 from skgauss.rotations import ROTATIONS
 from skgauss.table import BLOCK_VALUES, Columns
@@ -293,8 +294,12 @@ class RBIGTransformer(BaseGaussianizer):
             table.forward(layer)
             if trace is not None:
                 trace.add(layer, first=True)
+        rng = np.random.default_rng(seed)
+        if plan.with_mixture:
+            fixed = fixed_columns(table.Y.T, table.weight)
+            table.Y[fixed] += rng.standard_normal((fixed.sum(), table.Y.shape[1]))
         options = self._options(n_held_out, plan.depth, len(first))
-        layers = [*first, *add_layers(table, trace, options, np.random.default_rng(seed))]
+        layers = [*first, *add_layers(table, trace, options, rng)]
         return _Fit(layers if trace is None else layers[: trace.best_length()], trace)
 
     def _options(self, n_held_out, depth, n_first):

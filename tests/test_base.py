@@ -47,7 +47,7 @@ def _is_slow(name, data):
     return (
         (name in OTHER_PARTS and data == "small")
         or (name == "glow-rotation" and data == "heavy_tailed")
-        or (name == "glow" and data in ("wine", "diabetes", "breast_cancer"))
+        or (name == "glow" and data in ("wine", "diabetes", "breast_cancer", "heavy_tailed"))
         or data == "digits"
     )
 

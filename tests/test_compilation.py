@@ -82,6 +82,7 @@ def test_a_rung_of_the_default_compiles_once(compiled):
     assert compiled == []
 
 
+@pytest.mark.slow
 def test_depth_does_not_change_the_number_of_compilations(compiled):
     counts = []
     for n_steps in (23, 29, 31):  # no array of any other test has these sizes

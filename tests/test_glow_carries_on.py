@@ -260,6 +260,7 @@ def test_a_warm_start_on_few_rows_does_not_forget_the_others(n_rows):
     assert model.fit(X[:n_rows]).score(new) > before - 0.3
 
 
+@pytest.mark.slow
 def test_partial_fit_does_not_spoil_its_start():
     """Its rate rises over the first updates, however few a call has."""
     X, new = two_moons(500, seed=0), two_moons(2000, seed=1)

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.base import clone
 
 import skgauss.head_selection
 import skgauss.warp
@@ -21,7 +22,7 @@ from skgauss.mixture_growth import (
 )
 from skgauss.mixture_head import select_mixture, spread_ties
 from skgauss.table import Columns
-from tests.estimators import small_table, two_moons
+from tests.estimators import glow, rbig, small_table, two_moons
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,16 @@ def test_auto_takes_a_mixture_of_moons_and_one_component_of_a_gaussian(n_rows):
     truth = stats.multivariate_normal(cov=np.cov(X.T)).logpdf(X[n_rows:])
     likelihood = stats.norm.logpdf(Z).sum(axis=1) + log_det
     assert np.mean(truth - likelihood) < 20 / n_rows  # nine parameters cost 9 / 2 / n_rows
+
+
+@pytest.mark.parametrize(
+    "model", [glow(head="mixture"), rbig(head="mixture")], ids=["glow", "rbig"]
+)
+def test_a_copied_column_makes_no_new_row_impossible(model):
+    """How near the training rows are to the plane that all rows lie in is a matter of rounding."""
+    X, new = (two_moons(1000, seed)[:, [0, 1, 0]] for seed in (0, 1))
+    scores = clone(model).fit(X).score_samples(new)
+    assert np.all(scores > np.median(scores) - 20)
 
 
 def test_auto_asks_for_rows_enough_for_two_covariances():

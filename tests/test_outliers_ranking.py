@@ -155,7 +155,7 @@ def test_the_robust_fit_drops_what_lies_far_out_and_no_more_than_a_quarter():
     assert central_rows(Y, np.ones(1000), 0).all()
 
 
-@pytest.mark.parametrize("share", [0.03, 0.15, 0.3])
+@pytest.mark.parametrize("share", [0.03, pytest.param(0.15, marks=pytest.mark.slow), 0.3])
 def test_amounts_that_few_rows_have_do_not_hide_what_is_strange(share):
     found = []
     for seed in range(3):
@@ -444,7 +444,9 @@ def test_a_combination_of_flags_that_many_rows_have_is_not_impossible(seed):
     assert max(_flagged_groups(np.column_stack([a, b, a | b]))) < 0.2
 
 
-@pytest.mark.parametrize("shares", [(0.1, 0.45, 0.45), (0.15, 0.2, 0.2, 0.2, 0.25)])
+@pytest.mark.parametrize(
+    "shares", [(0.1, 0.45, 0.45), pytest.param((0.15, 0.2, 0.2, 0.2, 0.25), marks=pytest.mark.slow)]
+)
 def test_a_category_without_a_flag_of_its_own_is_as_strange_as_it_is_rare(shares):
     """One-hot columns, the first one dropped."""
     category = np.random.default_rng(0).choice(len(shares), 2000, p=shares)

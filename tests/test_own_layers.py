@@ -99,8 +99,8 @@ class Frozen(Bijection):
 
 
 OWN = [
-    {"mixer": Triangular},
     {"coupling": ShiftedCoupling},
+    pytest.param({"mixer": Triangular}, marks=pytest.mark.slow),
     pytest.param({"mixer": Stretched}, marks=pytest.mark.slow),
     pytest.param({"mixer": Frozen}, marks=pytest.mark.slow),
 ]

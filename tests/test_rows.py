@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 from skgauss import rows
 from skgauss.head import head_forward
 from skgauss.head_selection import fit_head
-from skgauss.noise import _held_out_likelihood, noise_scale
+from skgauss.noise import _held_out_likelihood, fixed_columns, noise_scale
 from skgauss.rows import FULL_BATCH, Table, canonical_rows, pad_rows, split_rows
 
 RNG = np.random.default_rng(0)
@@ -81,6 +81,17 @@ def test_constant_column_is_trained_as_standard_normal_noise():
     Z[:, 1] = 0.4
     assert noise_of(Z)[1] == 1
     np.testing.assert_array_equal(noise_of(Z[:, 1:2]), [1])
+
+
+def test_a_column_that_a_mixture_leaves_hardly_any_spread_is_trained_as_noise():
+    Z, weight = RNG.normal(size=(3000, 3)), RNG.integers(1, 4, 3000)
+    Z[:, 2] *= 0.05
+    assert noise_of(Z)[2] == 1
+    fixed = fixed_columns(Z, weight)
+    np.testing.assert_array_equal(fixed, [False, False, True])
+    Z[0] = 1e3  # a row of weight zero
+    weight[0] = 0
+    np.testing.assert_array_equal(fixed_columns(Z, weight), fixed)
 
 
 def test_many_independent_rows_need_next_to_no_noise():

@@ -46,7 +46,10 @@ def activations(stack, rows):
 
 @pytest.mark.parametrize(
     ("mixer", "coupling"),
-    [(mixer, "affine") for mixer in MIXERS] + [("lu", "spline"), ("lu", "mixture")],
+    [
+        *((mixer, "affine") for mixer in MIXERS),
+        *(pytest.param("lu", c, marks=pytest.mark.slow) for c in ("spline", "mixture")),
+    ],
 )
 def test_every_step_starts_from_standardised_activations(mixer, coupling):
     stack = GlowStack.from_data(

@@ -40,8 +40,8 @@ COVERED_BY_THE_OTHER_STACK = {name for name in BIJECTIONS if name.startswith("Gl
 ONE_EACH = [case for case in CASES if case[1] == 3 and case[0] not in COVERED_BY_THE_OTHER_STACK]
 
 
-def in_single_precision(cases):
-    """Cases as parameters; a head is evaluated in double precision, and a mixture compiles long."""
+def _quick(cases):
+    """Cases as parameters; a mixture compiles long."""
     slow = {"FixedMixture": pytest.mark.slow}
     return [pytest.param(case, id=_name(case), marks=slow.get(case[0], [])) for case in cases]
 
@@ -51,19 +51,19 @@ def _name(case):
 
 
 every_case = pytest.mark.parametrize("case", CASES, ids=_name)
-every_case_in_single_precision = pytest.mark.parametrize("case", in_single_precision(CASES))
+every_case_in_single_precision = pytest.mark.parametrize("case", _quick(CASES))
 every_case_in_both_dtypes = pytest.mark.parametrize(
     ("case", "dtype"),
     [
         *(
             pytest.param(*p.values, np.float32, id=f"{p.id}-float32", marks=p.marks)
-            for p in in_single_precision(CASES)
+            for p in _quick(CASES)
         ),
         *(pytest.param(case, np.float64, id=f"{_name(case)}-float64") for case in CASES),
     ],
 )
 every_layer = pytest.mark.parametrize("case", ONE_EACH, ids=_name)
-every_layer_in_single_precision = pytest.mark.parametrize("case", in_single_precision(ONE_EACH))
+every_quick_layer = pytest.mark.parametrize("case", _quick(ONE_EACH))
 
 
 def ordinary_rows(n_channels):
@@ -188,14 +188,14 @@ def test_single_precision_is_the_same_map(case):
     np.testing.assert_allclose(single.log_det, double.log_det, rtol=1e-4, atol=1e-3)
 
 
-@every_layer
+@every_quick_layer
 def test_feature_map_has_the_log_det_of_its_jacobian(case):
     event, result = evaluate_map(case)
     dense = result.jacobian.reshape(event.size, event.size)
     assert float(result.log_det) == pytest.approx(np.linalg.slogdet(dense)[1], abs=1e-8)
 
 
-@every_layer
+@every_quick_layer
 def test_feature_map_is_the_vector_layer_at_every_position(case):
     event, of_map = evaluate_map(case)
     of_rows = evaluate(case, ordinary_rows(case[1]))
@@ -251,7 +251,7 @@ def test_gradients_are_finite(case, rows):
 
 @pytest.mark.parametrize("method", ["transform_and_log_det", "inverse_and_log_det"])
 @pytest.mark.parametrize("rows", [ordinary_rows, extreme_rows])
-@every_layer_in_single_precision
+@every_quick_layer
 def test_gradients_are_finite_in_single_precision(case, rows, method):
     for leaf in jax.tree.leaves(gradient(case, rows(case[1]), np.float32, method)):
         assert leaf.dtype == np.float32
