@@ -170,6 +170,34 @@ class CrossFit:
         """Log-density of all rows by a fit to those that are not in fold `k`."""
         return positive(self.estimator, self.fit(X, k).score_samples(X))
 
+    def log_density_within(self, X: np.ndarray, cells: np.ndarray, k: int) -> np.ndarray:
+        """The same by a fit for every cell, or by one for all rows where a cell has next to none.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+        cells : array of int of shape (n_rows,)
+            Number of the cell that a row is in.
+        k : int
+
+        Returns
+        -------
+        log_density : array of shape (n_rows,)
+        """
+        log_density = np.empty(len(X))
+        sparse = np.zeros(len(X), bool)
+        for cell in np.unique(cells):
+            rows = cells == cell
+            train = rows & (self.fold != k)
+            if train.sum() < _MIN_ROWS:
+                sparse |= rows
+                continue
+            fitted = _fit(self.estimator, X[train], self.weight[train], self.seed)
+            log_density[rows] = positive(self.estimator, fitted.score_samples(X[rows]))
+        if sparse.any():
+            log_density[sparse] = self.log_density(X, k)[sparse]
+        return log_density
+
     def run(self, ways: dict[str, Callable[[int], Estimate]]) -> tuple[np.ndarray, list]:
         """Estimate log-ratios in every fold.
 
@@ -234,6 +262,7 @@ class Options:
 
     def __init__(self, estimator, cv, n_jobs, random_state):
         self.unfolding: tuple[Any, ...]
+        self.is_default = estimator is None
         if estimator is None:
             estimator = RBIGTransformer(head="auto")
             # A mixture's map twists its latents: it comes second, where little is left to map.
