@@ -36,6 +36,8 @@ _SURELY = 2.58  # the one-sided 0.5 % point; less, and a direction is not moved
 class IterationOptions:
     """How to iterate; see `skgauss.RBIGTransformer` for the parameters.
 
+    `white` says that the rows come from a mixture's map: directions without variance are left.
+
     Examples
     --------
     >>> from skgauss.iteration import IterationOptions
@@ -49,6 +51,7 @@ class IterationOptions:
     marginal: Any = "spline"
     stopping: str | None = "negentropy"
     n_iter_no_change: int = 20
+    white: bool = False
     verbose: int = 0
 
 
@@ -199,7 +202,8 @@ def add_layers(
     moments = table.moments()
     with tqdm(total=options.max_layers, disable=not options.verbose, unit="layer") as bar:
         for _ in range(options.max_layers):
-            mean, components = _linear_part(table, moments, options, rng, again=bool(layers))
+            again = options.white or bool(layers)
+            mean, components = _linear_part(table, moments, options, rng, again)
             marginal = _marginal(table, components, mean, options, grid)
             layers.append(RotationLayer(mean, components, marginal))
 

@@ -315,6 +315,7 @@ class RBIGTransformer(BaseGaussianizer):
             marginal=self.marginal,
             stopping=self.stopping if n_held_out else None,
             n_iter_no_change=self.n_iter_no_change,
+            white=n_first == 2,
             verbose=self.verbose,
         )
 

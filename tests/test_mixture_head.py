@@ -67,6 +67,21 @@ def test_a_copied_column_makes_no_new_row_impossible(model):
     assert np.all(scores > np.median(scores) - 20)
 
 
+def test_samples_of_skewed_columns_lie_no_farther_out_than_new_rows():
+    """Nor do the guard's, which have no marginal law, and no map of a column throws them out."""
+    rng = np.random.default_rng(1)
+    mixing = rng.normal(size=(3, 12))
+
+    def drawn(n_rows):
+        noise = 0.2 * rng.normal(size=(n_rows, 12))
+        return np.exp(0.6 * rng.normal(size=(n_rows, 3)) @ mixing + noise)
+
+    X, new = drawn(1000), drawn(10_000)
+    sample = rbig(head="mixture").fit(X).sample(10_000, random_state=0)
+    beyond, truly = (np.max((rows - X.max(axis=0)) / np.ptp(X, axis=0)) for rows in (sample, new))
+    assert 0.5 < beyond < 3 * truly
+
+
 def test_auto_asks_for_rows_enough_for_two_covariances():
     X = np.random.default_rng(0).normal(size=(100, 20)) + 9 * (np.arange(100) % 2)[:, None]
     assert len(head_of(X).bijections[-1].weights) == 1

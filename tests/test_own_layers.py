@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 
 import jax
@@ -175,3 +176,61 @@ def test_a_class_that_is_no_layer_is_refused(what, cls):
         GlowStep.init(np.random.default_rng(0), 3, **{what: cls})
     with pytest.raises(ValueError, match=f"{what} must be one of .* or a class derived"):
         GlowStep.init(np.random.default_rng(0), 3, **{what: "other"})
+
+
+@register
+class Signs(Bijection):
+    """Mixer that flips channels, by integers that nobody has declared fixed."""
+
+    signs: jax.Array
+
+    @classmethod
+    def init(cls, key, n_channels):
+        return cls(np.ones(n_channels, int))
+
+    def _forward(self, x):
+        return x * self.signs.reshape(-1, *(1,) * (x.ndim - 1)), jnp.zeros(x.shape[1:])
+
+
+@register
+class OneLogDet(Triangular):
+    """Mixer that adds its log-determinants up."""
+
+    def _forward(self, x):
+        z, log_det = super()._forward(x)
+        return z, jnp.sum(log_det)
+
+
+@pytest.mark.parametrize(
+    ("mixer", "message"),
+    [
+        (Signs, r"Signs\.signs holds int\d\d: .* fixed\(\)"),
+        (OneLogDet, r"OneLogDet must give a log_det of shape \(3,\).* got shape \(\)"),
+    ],
+)
+def test_a_layer_that_would_train_to_no_density_is_refused(mixer, message):
+    with pytest.raises(ValueError, match=message):
+        glow(mixer=mixer).fit(two_moons(150, 0))
+
+
+@register
+class Scaled(Triangular):
+    """Mixer with an argument of its own."""
+
+    @classmethod
+    def init(cls, key, n_channels, *, size):
+        return cls(size * key.standard_normal((n_channels, n_channels)))
+
+
+def test_arguments_of_a_layer_of_ones_own():
+    rng = np.random.default_rng(0)
+    step = GlowStep.init(rng, 3, mixer=Scaled, mixer_kwargs={"size": 0.0})
+    assert not np.any(step.mixer.entries)
+    with pytest.raises(ValueError, match=r"init\(key, n_channels, width\)"):
+        GlowStep.init(rng, 3, mixer=Scaled, mixer_kwargs={"width": 0.0})
+
+
+def test_a_stack_of_another_number_of_steps_is_no_stack():
+    stack = GlowStack.init(np.random.default_rng(0), 3, n_steps=3)
+    with pytest.raises(ValueError, match="scan"):
+        dataclasses.replace(stack, n_steps=2).transform(np.ones(3))

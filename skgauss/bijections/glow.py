@@ -59,24 +59,48 @@ COUPLINGS: Mapping[str, Any] = {
 }
 
 
-def _starts_from_key(cls):
+def _starts_from_key(cls, kwargs):
     try:
-        inspect.signature(cls.init).bind(None, 1)
+        inspect.signature(cls.init).bind(None, 1, **kwargs)
     except (AttributeError, TypeError):
         return False
     return True
 
 
-def _lookup(table, name, what):
+def _made(table, name, what, rng, n_channels, kwargs):
+    """A layer of the class of that name, or of the class that is given instead of one."""
+    kwargs = kwargs or {}
+    layer = _lookup(table, name, what, kwargs).init(rng, n_channels, **kwargs)
+    if is_own(name):
+        _check_own(layer, n_channels)
+    return layer
+
+
+def _check_own(layer, n_channels):
+    """Refuse a layer that would be trained in what is no number, or to a density that is none."""
+    params, _ = partition(layer)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        dtype = jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise ValueError(
+                f"{type(layer).__name__}{jax.tree_util.keystr(path)} holds {dtype}: training moves "
+                "all that is not declared as fixed()."
+            )
+    rows = jax.ShapeDtypeStruct((n_channels, 3), jnp.result_type(float))
+    jax.eval_shape(lambda x: layer._summed(layer._forward(x)[1], x), rows)
+
+
+def _lookup(table, name, what, kwargs):
     """The class of that name, or the class that is given instead of one."""
     if is_own(name):
         for known, cls in table.items():
             if name is cls:
                 raise ValueError(f"{what}={name!r} goes by its name, {known!r}.")
-        if not (issubclass(name, Bijection) and _starts_from_key(name)):
+        if not (issubclass(name, Bijection) and _starts_from_key(name, kwargs)):
+            further = "".join(f", {argument}" for argument in kwargs)
             raise ValueError(
                 f"{what}={name!r} must derive from Bijection and have a class method "
-                "init(key, n_channels)."
+                f"init(key, n_channels{further})."
             )
         return name
     if name not in table:
@@ -159,15 +183,14 @@ class GlowStep(Bijection):
         Raises
         ------
         ValueError
-            If `mixer` or `coupling` is neither one of the names above nor such a class.
+            If `mixer` or `coupling` is neither one of the names above nor such a class, or if its
+            layers train what is no floating-point number, or have a log_det of another shape.
         """
         rng = generator(key)
         return cls(
             actnorm or ActNorm.init(n_channels),
-            _lookup(MIXERS, mixer, "mixer").init(rng, n_channels, **(mixer_kwargs or {})),
-            _lookup(COUPLINGS, coupling, "coupling").init(
-                rng, n_channels, **(coupling_kwargs or {})
-            ),
+            _made(MIXERS, mixer, "mixer", rng, n_channels, mixer_kwargs),
+            _made(COUPLINGS, coupling, "coupling", rng, n_channels, coupling_kwargs),
         )
 
     @property
@@ -200,7 +223,8 @@ def _fit_steps(params, held, x, weight):
     def fit_step(x, step_parts):
         step = combine(*step_parts)._fitted_to(x, weight)
         x, _ = Chain((step.actnorm, step.mixer))._forward(x)
-        if not getattr(step.coupling, "starts_at_identity", False):
+        ours = type(step.coupling) in COUPLINGS.values()  # a subclass may start otherwise
+        if not (ours and step.coupling.starts_at_identity):
             x, _ = step.coupling._forward(x)
         return x, partition(step)
 
@@ -368,7 +392,8 @@ class GlowStack(Bijection):
         start = (x, jnp.zeros(x.shape[1:], x.dtype))
         few = self.n_steps <= _FEW_STEPS and not reverse
         apply = _applied(method, stored=few)
-        return jax.lax.scan(apply, start, arrays, reverse=reverse, unroll=few)[0]
+        length = self.n_steps
+        return jax.lax.scan(apply, start, arrays, length, reverse=reverse, unroll=few)[0]
 
     def _forward(self, x):
         return self._scan(x, "_forward", reverse=False)

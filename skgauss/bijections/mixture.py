@@ -402,7 +402,7 @@ class FixedMixture(Bijection):
             components = _Normals(weights * (1 / total), means, scale[:, None])
             kept, middle = (1 - lost) / (1 + self.guard), jnp.full((1, n), (low + high) / 2)
             share = kept * self.guard + lost
-            guard = _Normals(share[None], middle, jnp.reshape((high - low) / 4, (1, 1)))
+            guard = _Normals(share[None], middle, jnp.reshape((high - low) / 6, (1, 1)))
             conditional = _Conditional(components, guard, kept, lost, self.guard)
             seen, posterior, out = visit(conditional, value, low, high)
             return (known.at[j].set(seen), *posterior), out

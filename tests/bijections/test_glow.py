@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from skgauss.bijections import (
+    AffineCoupling,
     Chain,
     ElementwiseAffine,
     FixedRotation,
@@ -18,6 +19,7 @@ from skgauss.bijections import (
     combine,
     partition,
 )
+from skgauss.bijections.base import register
 from skgauss.bijections.glow import COUPLINGS, MIXERS
 from tests.registry import build, quick_jit
 
@@ -58,6 +60,21 @@ def test_every_step_starts_from_standardised_activations(mixer, coupling):
     for reached in activations(stack, BATCH):
         np.testing.assert_allclose(reached.mean(axis=1), 0, atol=1e-3)
         np.testing.assert_allclose(reached.std(axis=1), 1, atol=1e-3)
+
+
+@register
+class Elsewhere(AffineCoupling):
+    """A subclass that does not start at the identity, as the class that it derives from does."""
+
+    def _forward(self, x):
+        z, log_det = super()._forward(x)
+        return z + 5, log_det
+
+
+def test_a_subclass_of_a_coupling_may_start_anywhere():
+    stack = GlowStack.from_data(jax.random.key(0), BATCH, n_steps=3, coupling=Elsewhere)
+    for reached in activations(stack, BATCH):
+        np.testing.assert_allclose(reached.mean(axis=1), 0, atol=1e-3)
 
 
 def test_rotation_mixers_turn_to_the_principal_axes():
