@@ -33,26 +33,37 @@ _TRAINED_FROM = 30.0  # seconds of `max_time`: fewer are for a mixture in the he
 
 
 def leaves_steps_alone(glow, kind):
-    """Whether steps would take time that a mixture in the head makes more of.
+    """Whether steps would take time that a mixture in the head makes more of, or would overfit.
 
-    Untrained, steps of layers that are known here leave the density alone; others may not.
+    Untrained, steps of layers that are known here leave the density alone; others may not. Behind
+    a mixture, which has followed the rows already, nobody knows how long to train but rows held
+    out, or who says so.
     """
     if is_own(glow.mixer) or is_own(glow.coupling):
         return False
-    return kind in ("auto", "mixture") and (glow.max_time or math.inf) < _TRAINED_FROM
+    unjudged = not glow.early_stopping and glow.max_iter == "auto"
+    return kind in ("auto", "mixture") and (unjudged or _is_hurried(glow))
+
+
+def _is_hurried(glow):
+    return (glow.max_time or math.inf) < _TRAINED_FROM
 
 
 def warn_of_untrained(glow):
-    """Say that what was asked of the steps, or of their training, is not had in so little time."""
+    """Say that what was asked of the steps, or of their training, is not had, and how it is."""
     names = [f.name for f in dataclasses.fields(Configuration)] + ["n_bins"]
     defaults = {name: p.default for name, p in inspect.signature(type(glow)).parameters.items()}
     given = {name: getattr(glow, name) for name in names if name in defaults}
     asked = [f"{k}={v!r}" for k, v in given.items() if not _same(v, defaults[k])]
+    why, cure = "early_stopping=False: no rows tell how long to train behind a mixture", "max_iter"
+    if _is_hurried(glow):
+        why = f"max_time={glow.max_time!r} is below {_TRAINED_FROM:g}: a mixture gets it all"
+        cure = f"max_time={_TRAINED_FROM:g}"
     if asked:
         warn(
-            f"max_time={glow.max_time!r} is below {_TRAINED_FROM:g}: a mixture in the head gets it "
-            f"all, and steps are not trained, whatever {', '.join(asked)} may ask of them. "
-            f"head='spline' trains them in any time, max_time={_TRAINED_FROM:g} behind a mixture.",
+            f"{why}, and steps are not trained, whatever {', '.join(asked)} may ask of them. "
+            f"head='spline' trains them in any case, and a given {cure} behind a mixture in the "
+            "head.",
             UserWarning,
         )
 

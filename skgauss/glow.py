@@ -119,6 +119,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         their gain over those before training exceeds its standard error. Below 5,000 rows, head and
         steps are then fitted again, to all rows, for as many iterations as were best (with
         `max_time`, if a quarter of it has sufficed so far). Tables below 100 rows are not split.
+        False fits all rows; steps behind a mixture are then trained if `max_iter` says how long.
     validation_fraction : float, default=0.1
         Share of the rows held out, at most 10,000 rows.
     n_iter_no_change : int or "auto", default="auto"

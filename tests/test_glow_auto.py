@@ -156,6 +156,20 @@ def test_little_time_goes_to_the_mixture_in_the_head():
     assert model.set_params(warm_start=True, max_time=None, max_iter=2).fit(X).n_iter_ == 2
 
 
+def test_without_rows_held_out_steps_behind_a_mixture_are_trained_for_as_long_as_is_said():
+    X, new = small_table(300), small_table(2000)[300:]
+    options = {"early_stopping": False, "random_state": 0}
+    judged = GlowGaussianizer(random_state=0).fit(X)
+    model = GlowGaussianizer(**options).fit(X)
+    assert model.stopped_by_ == "untrained"
+    assert model.score(new) > judged.score(new) - 0.1
+    with pytest.warns(
+        UserWarning, match=r"early_stopping=False: .*n_steps=2 may .* given max_iter"
+    ):
+        GlowGaussianizer(n_steps=2, **options).fit(X)
+    assert GlowGaussianizer(max_iter=2, **options).fit(X).n_iter_ == 2
+
+
 def test_what_is_asked_of_steps_without_time_for_them_is_warned_of():
     """And what trains them in as little time is not."""
     X = two_moons(200, seed=0)
