@@ -85,7 +85,9 @@ def typical_shares(scorer: Scorer, reference: np.ndarray, n_jobs: int | None) ->
     """Mean contributions of reference rows, where they are integrals of the density itself."""
     if not isinstance(scorer.ensemble, RankingDensity) or scorer.typical is not None:
         return None
-    return mean_contributions(reference, _integrated(scorer), _N_ORDERS, _rng(), n_jobs)
+    by_content, levels = _by_content(reference, _integrated(scorer))
+    means = mean_contributions(reference[:, by_content], levels, _N_ORDERS, _rng(), n_jobs)
+    return means[np.argsort(by_content)]
 
 
 def explained(
@@ -103,7 +105,9 @@ def explained(
     if typical is None:
         shares, baseline = _replaced(scorer, X, reference, n_jobs)
     else:
-        shares = contributions(X, _integrated(scorer), _N_ORDERS, _rng(), n_jobs) - typical
+        by_content, levels = _by_content(reference, _integrated(scorer))
+        found = contributions(X[:, by_content], levels, _N_ORDERS, _rng(), n_jobs)
+        shares = found[:, np.argsort(by_content)] - typical
         baseline = float(typical.sum())
     return Explanation(shares, baseline, scorer(X, n_jobs), names)
 
@@ -111,6 +115,20 @@ def explained(
 def _rng():
     """One generator for all rows: under the same orders, typical ones and others compare best."""
     return np.random.default_rng(0)
+
+
+def _by_content(reference, levels):
+    """Columns in an order that hangs on what they hold, and not on their place; levels of these.
+
+    Else the orders that are drawn would give the columns of a relation other shares.
+    """
+    ranks = np.argsort(np.argsort(reference, axis=0, kind="stable"), axis=0)
+    by_content = np.lexsort(ranks)
+
+    def of_these(rows, order):
+        return levels(rows[:, np.argsort(by_content)], by_content[order])
+
+    return by_content, of_these
 
 
 def _integrated(scorer):
@@ -148,6 +166,7 @@ def _replaced(scorer, X, reference, n_jobs):
     baseline, shares = float(bounded(reference).mean()), np.empty(X.shape)
     is_zero = scores <= ZERO_DENSITY
     for rows, score in ((~is_zero, bounded), (is_zero, score_alone)):
-        levels = replaced_levels(score, reference, baseline)
-        shares[rows] = contributions(X[rows], levels, _N_ORDERS, _rng(), n_jobs)
+        by_content, levels = _by_content(reference, replaced_levels(score, reference, baseline))
+        found = contributions(X[rows][:, by_content], levels, _N_ORDERS, _rng(), n_jobs)
+        shares[rows] = found[:, np.argsort(by_content)]
     return shares, baseline

@@ -494,11 +494,11 @@ class DensityOutlierDetector(
     def explain(self, X: Any) -> Explanation:
         """Say what every column adds to the score of every row.
 
-        Contributions are Shapley values over ten orders of the columns. For the default density
-        and ``criterion="log_density"``, what is known of a row is the density of the columns known,
-        the others integrated out; a contribution is then its column's log-density given others,
-        less the mean of that over 100 training rows. For any other estimator or score, columns that
-        are not known take their values from 20 training rows.
+        Contributions are Shapley values over ten orders of the columns, drawn from what these hold.
+        For the default density and ``criterion="log_density"``, what is known of a row is the
+        density of the columns known, the others integrated out; a contribution is then its column's
+        log-density given others, less the mean of that over 100 training rows. For any other
+        estimator or score, columns that are not known take their values from 20 training rows.
 
         The cost is linear in columns, members and the rows of a subsample, whatever the number of
         training rows. By default, on one core, every column takes about 0.5 ms per row of many, and

@@ -157,7 +157,7 @@ def test_little_time_goes_to_the_mixture_in_the_head():
 
 
 def test_without_rows_held_out_steps_behind_a_mixture_are_trained_for_as_long_as_is_said():
-    X, new = small_table(300), small_table(2000)[300:]
+    X, new = two_moons(300, seed=0), two_moons(2000, seed=1)
     options = {"early_stopping": False, "random_state": 0}
     judged = GlowGaussianizer(random_state=0).fit(X)
     model = GlowGaussianizer(**options).fit(X)

@@ -67,14 +67,24 @@ def test_a_label_and_a_continuous_column_have_the_information_of_the_mixture(mea
     assert np.abs(np.mean(errors)) < 1.5
 
 
-def test_what_a_label_explains_is_gone_once_it_is_known():
+@pytest.mark.slow
+def test_what_a_label_explains_of_continuous_columns_is_gone_once_it_is_known():
+    """Of ranks alone, 0.05 was left."""
+    found = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        label = rng.integers(2, size=600)
+        x, y = 2 * label + 0.5 * rng.normal(size=(2, 600))
+        assert mutual_information(x, y, cv=2, random_state=0) > 0.3
+        found.append(conditional_mutual_information(x, y, label, random_state=0))
+    assert abs(np.mean(found)) < 0.015
+
+
+def test_what_a_label_explains_of_flags_is_gone_once_it_is_known():
     rng = np.random.default_rng(0)
     label = rng.integers(2, size=600)
-    x, y = 2 * label + 0.5 * rng.normal(size=(2, 600))
-    options = {"cv": 2, "random_state": 0}
-    assert mutual_information(x, y, **options) > 0.3
-    assert abs(conditional_mutual_information(x, y, label, **options)) < 0.04
     flag, other = (np.where(rng.random(600) < 0.8, label, 1 - label) for _ in range(2))
+    options = {"cv": 2, "random_state": 0}
     assert mutual_information(flag, other, **options) > 0.04
     assert abs(conditional_mutual_information(flag, other, label, **options)) < 0.02
 

@@ -284,3 +284,18 @@ def test_columns_keep_their_names_in_an_explanation():
     names = ["driver's age", "a\\b", "plain"]
     frame = pd.DataFrame(correlated(200, 3), columns=names)
     assert detector().fit(frame).explain(frame[:2]).columns == names
+
+
+def test_the_place_of_columns_is_no_reason():
+    """Nor the seed: the columns of a broken relation have the same shares wherever they stand."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 5))
+    X[:, 2] = X[:, 0] + X[:, 1] + 0.1 * rng.normal(size=400)
+    strange = X[:20] + np.array([0, 0, 2, 0, 0])
+    place = np.array([3, 2, 4, 0, 1])
+    for model in (detector(), detector(estimator=GaussianMixture(random_state=0), n_estimators=1)):
+        shares, moved = (
+            clone(model).fit(table).explain(new).contributions
+            for table, new in ((X, strange), (X[:, place], strange[:, place]))
+        )
+        np.testing.assert_allclose(moved, shares[:, place], rtol=1e-6, atol=1e-6)
