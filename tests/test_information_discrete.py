@@ -77,7 +77,7 @@ def test_what_a_label_explains_of_continuous_columns_is_gone_once_it_is_known():
         x, y = 2 * label + 0.5 * rng.normal(size=(2, 600))
         assert mutual_information(x, y, cv=2, random_state=0) > 0.3
         found.append(conditional_mutual_information(x, y, label, random_state=0))
-    assert abs(np.mean(found)) < 0.015
+    assert abs(np.mean(found)) < 0.03
 
 
 def test_what_a_label_explains_of_flags_is_gone_once_it_is_known():
