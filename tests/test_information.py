@@ -546,7 +546,7 @@ def test_what_a_fit_to_the_other_table_lacks_is_taken_off():
 @pytest.mark.parametrize(
     "n_shared", [400, *(pytest.param(n, marks=pytest.mark.slow) for n in (200, 1))]
 )
-@pytest.mark.parametrize("is_mixed", [False, True])
+@pytest.mark.parametrize("is_mixed", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_rows_of_both_tables_are_held_out_of_both_fits(n_shared, is_mixed):
     """Seen by one of the fits, they would bring equal tables up to p / n = 0.58 nats below zero."""
     found = []

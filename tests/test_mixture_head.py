@@ -202,6 +202,7 @@ def test_a_mixture_is_warped_where_that_promises_more(decided):
     assert decided(0.0, 0.0, 0.2, -99.0) == PLAIN
 
 
+@pytest.mark.slow
 def test_couplings_that_need_no_mixture_are_left_to_the_steps(decided, monkeypatch):
     head = skgauss.head_selection._Front.head
     monkeypatch.setattr(skgauss.head_selection._Front, "head", lambda front, *_: head(front, (1,)))

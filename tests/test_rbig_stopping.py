@@ -87,6 +87,7 @@ def test_tables_below_40_rows_are_not_split():
     assert len(weighted.negentropy_)
 
 
+@pytest.mark.slow
 def test_two_moons_do_not_stop_before_the_likelihood_has_settled():
     """Three times the layers gain nearly nothing on new rows, on average and for any seed.
 
@@ -152,7 +153,7 @@ def test_gaussian_tables_stop_at_once_and_are_learned(cases):
     assert np.mean(np.array(depths) <= 2) >= 0.98
 
 
-@pytest.mark.parametrize("head", [None, "auto"])
+@pytest.mark.parametrize("head", [None, pytest.param("auto", marks=pytest.mark.slow)])
 def test_one_sentinel_does_not_end_it(head):
     """It is held out in some of these splits, and two of eight ended after one rotation."""
     X, new = two_moons(1500, 0), two_moons(3000, 99)

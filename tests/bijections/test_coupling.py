@@ -205,6 +205,7 @@ def test_mixture_tails_are_those_of_the_widest_component():
         assert float(log_det) == pytest.approx(-float(log_scales.max()), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_mixture_inverse_are_right_at_every_order():
     layer, step = mixture(1), 1e-4
 
