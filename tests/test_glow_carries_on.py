@@ -31,6 +31,7 @@ def test_warm_start_continues():
     assert model.flow_.bijections[0] is head
 
 
+@pytest.mark.slow
 def test_warm_start_continues_with_early_stopping(monkeypatch):
     """In another order every time, with any gain on the rows held out."""
     monkeypatch.setattr(skgauss.glow, "FIT_AGAIN_BELOW", 0)  # which are then not learned from

@@ -155,7 +155,9 @@ def test_the_robust_fit_drops_what_lies_far_out_and_no_more_than_a_quarter():
     assert central_rows(Y, np.ones(1000), 0).all()
 
 
-@pytest.mark.parametrize("share", [0.03, pytest.param(0.15, marks=pytest.mark.slow), 0.3])
+@pytest.mark.parametrize(
+    "share", [0.03, *(pytest.param(s, marks=pytest.mark.slow) for s in (0.15, 0.3))]
+)
 def test_amounts_that_few_rows_have_do_not_hide_what_is_strange(share):
     found = []
     for seed in range(3):

@@ -41,7 +41,7 @@ ONE_EACH = [case for case in CASES if case[1] == 3 and case[0] not in COVERED_BY
 
 
 def _quick(cases):
-    """Cases as parameters; a mixture compiles long."""
+    """Cases as parameters; a mixture compiles long, and has tests of its own."""
     slow = {"FixedMixture": pytest.mark.slow}
     return [pytest.param(case, id=_name(case), marks=slow.get(case[0], [])) for case in cases]
 
@@ -50,20 +50,16 @@ def _name(case):
     return f"{case[0]}-C{case[1]}"
 
 
-every_case = pytest.mark.parametrize("case", CASES, ids=_name)
-every_case_in_single_precision = pytest.mark.parametrize("case", _quick(CASES))
+every_case = pytest.mark.parametrize("case", _quick(CASES))
 every_case_in_both_dtypes = pytest.mark.parametrize(
     ("case", "dtype"),
     [
-        *(
-            pytest.param(*p.values, np.float32, id=f"{p.id}-float32", marks=p.marks)
-            for p in _quick(CASES)
-        ),
-        *(pytest.param(case, np.float64, id=f"{_name(case)}-float64") for case in CASES),
+        pytest.param(*p.values, dtype, id=f"{p.id}-{dtype.__name__}", marks=p.marks)
+        for dtype in (np.float32, np.float64)
+        for p in _quick(CASES)
     ],
 )
-every_layer = pytest.mark.parametrize("case", ONE_EACH, ids=_name)
-every_quick_layer = pytest.mark.parametrize("case", _quick(ONE_EACH))
+every_layer = pytest.mark.parametrize("case", _quick(ONE_EACH))
 
 
 def ordinary_rows(n_channels):
@@ -180,7 +176,7 @@ def test_outputs_have_the_dtype_of_the_event(case, dtype):
         assert output.dtype == dtype
 
 
-@every_case_in_single_precision
+@every_case
 def test_single_precision_is_the_same_map(case):
     rows = ordinary_rows(case[1])
     single, double = evaluate(case, rows, np.float32), evaluate(case, rows)
@@ -188,14 +184,14 @@ def test_single_precision_is_the_same_map(case):
     np.testing.assert_allclose(single.log_det, double.log_det, rtol=1e-4, atol=1e-3)
 
 
-@every_quick_layer
+@every_layer
 def test_feature_map_has_the_log_det_of_its_jacobian(case):
     event, result = evaluate_map(case)
     dense = result.jacobian.reshape(event.size, event.size)
     assert float(result.log_det) == pytest.approx(np.linalg.slogdet(dense)[1], abs=1e-8)
 
 
-@every_quick_layer
+@every_layer
 def test_feature_map_is_the_vector_layer_at_every_position(case):
     event, of_map = evaluate_map(case)
     of_rows = evaluate(case, ordinary_rows(case[1]))
@@ -251,7 +247,7 @@ def test_gradients_are_finite(case, rows):
 
 @pytest.mark.parametrize("method", ["transform_and_log_det", "inverse_and_log_det"])
 @pytest.mark.parametrize("rows", [ordinary_rows, extreme_rows])
-@every_quick_layer
+@every_layer
 def test_gradients_are_finite_in_single_precision(case, rows, method):
     for leaf in jax.tree.leaves(gradient(case, rows(case[1]), np.float32, method)):
         assert leaf.dtype == np.float32
