@@ -42,7 +42,7 @@ _TAIL_CANDIDATES = (
 )
 _MIN_GAIN = 0.5  # nats over the rows of a tail, for it not to be nearly Gaussian
 _PRIOR = 2.0  # nats that a power law of index 1 has to be likelier by, half of it for index 2,
-_ENOUGH = 50  # rows in a tail, from which on they alone tell
+_ENOUGH = 20  # rows in a tail, from which on they alone tell
 
 
 def distinct(column: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
