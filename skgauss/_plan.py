@@ -41,8 +41,9 @@ def leaves_steps_alone(glow, kind):
     """
     if is_own(glow.mixer) or is_own(glow.coupling):
         return False
-    unjudged = not glow.early_stopping and glow.max_iter == "auto"
-    return kind in ("auto", "mixture") and (unjudged or _is_hurried(glow))
+    if not glow.early_stopping and glow.max_iter == "auto":
+        return kind in ("auto", "mixture", "warped")
+    return kind in ("auto", "mixture") and _is_hurried(glow)
 
 
 def _is_hurried(glow):

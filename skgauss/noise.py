@@ -57,10 +57,10 @@ def noise_scale(Z: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> 
 
     A column whose latent hardly varies (`fixed_columns`) is trained as standard normal noise, so
     that the flow leaves it alone and what it adds to a log-density is that of N(0, 1) at its
-    latent. The others get noise of
-    0.001 where they are linearly dependent, and in a table below 2,000 rows the least noise
-    whose variance, added to a covariance, brings the held-out likelihood of a Gaussian in five
-    folds within 2 nats of its best. Large tables of independent columns get none.
+    latent. The others get noise of 0.001 where they are linearly dependent, and in a table below
+    2,000 rows the least noise whose variance, added to a covariance, brings the held-out likelihood
+    of a Gaussian in five folds within 2 nats of its best. Large tables of independent columns get
+    none.
 
     Parameters
     ----------

@@ -296,7 +296,7 @@ class RBIGTransformer(BaseGaussianizer):
                 trace.add(layer, first=True)
         rng = np.random.default_rng(seed)
         if plan.with_mixture:
-            fixed = fixed_columns(table.Y.T, table.weight)
+            fixed = fixed_columns(table.Y.T, table.weight)  # layers are to leave them alone
             table.Y[fixed] += rng.standard_normal((fixed.sum(), table.Y.shape[1]))
         options = self._options(n_held_out, plan.depth, len(first))
         layers = [*first, *add_layers(table, trace, options, rng)]

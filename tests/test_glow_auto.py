@@ -168,6 +168,7 @@ def test_without_rows_held_out_steps_behind_a_mixture_are_trained_for_as_long_as
     ):
         GlowGaussianizer(n_steps=2, **options).fit(X)
     assert GlowGaussianizer(max_iter=2, **options).fit(X).n_iter_ == 2
+    assert GlowGaussianizer(head="warped", **options).fit(X).stopped_by_ == "untrained"
 
 
 def test_what_is_asked_of_steps_without_time_for_them_is_warned_of():
