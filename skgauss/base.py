@@ -35,6 +35,8 @@ __all__ = ["BaseGaussianizer"]
 
 FIT_AGAIN_BELOW = 5_000  # rows; what those held out say is best is then fitted to all of them
 _BLOCKS_PER_TASK = 4
+_STRAY = 10.0  # ranges of the table beyond it
+_MOST_DRAWS = 20
 
 
 def _evaluate(function, X, block_size):
@@ -270,6 +272,11 @@ class BaseGaussianizer(
     def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
         """Draw new rows from the learned density.
 
+        A row that lies farther beyond the training rows than ten times their range, in any column
+        that varies, is drawn again: a map that follows a thin, curved set of rows leaves some of
+        its latents no place near it. Mostly these are less than one row in a thousand; seven in a
+        thousand were the most that was seen.
+
         Parameters
         ----------
         n_samples : int, default=1
@@ -282,7 +289,24 @@ class BaseGaussianizer(
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         rng = numpy_generator(random_state)
-        return self.inverse_transform(rng.standard_normal((n_samples, self.n_features_in_)))
+
+        def draw(n):
+            return self.inverse_transform(rng.standard_normal((n, self.n_features_in_)))
+
+        X = draw(n_samples)
+        for _ in range(_MOST_DRAWS):
+            strays = np.flatnonzero(self._strays(X))
+            if not strays.size:
+                break
+            X[strays] = draw(len(strays))
+        return X
+
+    def _strays(self, X: np.ndarray) -> np.ndarray:
+        """Which rows lie far beyond the training rows in a column that varies."""
+        with np.errstate(over="ignore"):  # of columns near the end of float64
+            reach = _STRAY * (self.data_max_ - self.data_min_)
+            low, high = self.data_min_ - reach, self.data_max_ + reach
+        return np.any(((X < low) | (X > high)) & (reach > 0), axis=1)
 
     def diagnose(self, X: Any) -> Diagnosis:
         """Tell how good the map is on rows that it was not fitted on.

@@ -295,6 +295,28 @@ def test_rows_that_come_back_can_be_scored(monkeypatch):
     assert (model.score_samples(rows) < 0).all()
 
 
+def test_rows_far_beyond_the_table_are_drawn_again(monkeypatch):
+    """In any column that varies; what stays where it was drawn stays the same."""
+    X = small_table()
+    X[:, 1] = 7.0
+    model = SplineMarginal().fit(X)
+    plain, inverse = model.sample(500, random_state=0), model._inverse
+
+    def thrown(Z):
+        rows = inverse(Z)
+        rows[Z[:, 2] > 1, 2] = 1e50
+        rows[:, 1] += 1e6  # far out in a column that was constant: nowhere else to be
+        return rows
+
+    monkeypatch.setattr(model, "_inverse", thrown)
+    rows = model.sample(500, random_state=0)
+    beyond = np.maximum(model.data_min_ - rows, rows - model.data_max_)[:, [0, 2]]
+    assert (beyond <= 10 * np.ptp(X, axis=0)[[0, 2]]).all()
+    same = (rows[:, [0, 2]] == plain[:, [0, 2]]).all(axis=1)
+    assert 0.8 < same.mean() < 0.88  # a normal exceeds 1 in 16 cases of 100
+    np.testing.assert_array_equal(rows, model.sample(500, random_state=0))
+
+
 @pytest.mark.parametrize("n_samples", [0, -1, 1.5, "two"])
 def test_sample_refuses_a_number_that_is_none(n_samples):
     with pytest.raises((TypeError, ValueError), match="n_samples"):
