@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 __all__ = [
+    "check_no_fall",
     "check_orthogonal",
     "check_permutation",
     "check_positive",
@@ -79,6 +80,24 @@ def check_scales(name: str, scales: Any) -> None:
     if not is_traced(scales) and not np.all(np.asarray(scales) > 0):
         told = np.array2string(np.asarray(scales), precision=3, threshold=20)
         raise ValueError(f"{name} must be positive, got {told}.")
+
+
+def check_no_fall(name: str, knots: Any) -> None:
+    """Refuse knots that fall along the last axis; they may repeat, and ones traced are let pass.
+
+    Raises
+    ------
+    ValueError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.bijections._arguments import check_no_fall
+    >>> check_no_fall("x", np.array([[0.0, 1.0, 5.0]]))
+    """
+    if not is_traced(knots) and not np.all(np.diff(np.asarray(knots)) >= 0):
+        told = np.array2string(np.asarray(knots), precision=3, threshold=20).replace("\n", "")
+        raise ValueError(f"{name} must not fall along its last axis, got {told}.")
 
 
 def layer_sizes(sizes: Any) -> tuple[int, ...]:

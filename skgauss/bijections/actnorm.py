@@ -122,7 +122,11 @@ class ActNorm(Bijection):
         # The sum's rounding would look like the spread of a constant channel far from 0.
         loc = loc + jnp.sum(weight * (x - broadcast_channels(loc, x)), axes)
         centred = x - broadcast_channels(loc, x)
-        std = jnp.sqrt(jnp.sum(weight * centred**2, axes))
+        # A power of two, so that squares are finite and no digit changes.
+        _, exponent = jnp.frexp(jax.lax.stop_gradient(jnp.max(jnp.abs(centred), axes)))
+        unit = jnp.ldexp(jnp.ones_like(loc), exponent - 1)
+        squares = weight * (centred / broadcast_channels(unit, x)) ** 2
+        std = unit * jnp.sqrt(jnp.sum(squares, axes))
         std = jnp.where(std < _FLOOR, 1, jnp.maximum(std, 2 * _FLOOR))
         return cls(loc, _inverse_softplus(std - _FLOOR))
 

@@ -316,6 +316,8 @@ class Chain(Bijection):
         return x, log_det
 
     def _log_density(self, x):
+        if not self.bijections:
+            return super()._log_density(x)
         *before, last = self.bijections
         z, log_det = Chain(tuple(before))._forward(x)
         return log_det + last._log_density(z)

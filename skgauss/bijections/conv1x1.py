@@ -9,7 +9,7 @@ import jax.scipy.linalg as jsl
 import numpy as np
 import scipy.linalg as sl
 
-from skgauss.bijections._arguments import whole
+from skgauss.bijections._arguments import check_permutation, whole
 from skgauss.bijections.base import (
     Array,
     Bijection,
@@ -52,6 +52,11 @@ class Invertible1x1Conv(Bijection):
     signs : array of shape (C,)
         Fixed. Signs of the diagonal of U, +1 or -1.
 
+    Raises
+    ------
+    ValueError
+        If `permutation` is none.
+
     References
     ----------
     Kingma & Dhariwal (2018), Glow, section 3.2, equations 10 and 11, arXiv:1807.03039.
@@ -73,6 +78,9 @@ class Invertible1x1Conv(Bijection):
     log_diag_u: Array
     permutation: Array = fixed()
     signs: Array = fixed()
+
+    def __post_init__(self):
+        check_permutation(self.permutation)
 
     @classmethod
     def init(

@@ -345,8 +345,9 @@ class MixtureCDFCoupling(_Coupling):
     logarithms are log-sum-exps, so the tails stay exact: they are those of the widest
     component, linear, never clipped. Map and log-determinant cost one pass of the conditioner
     and O(K C). The inverse is a safeguarded Newton iteration in the bracket that the
-    components' own inverses give, to 1e-10 in float64. Invertible because weights and scales
-    are positive.
+    components' own inverses give; it comes as near as the map is steep, to 1e-10 in float64 but
+    between components far apart, where latents hardly change. Invertible because weights and
+    scales are positive.
 
     Parameters
     ----------

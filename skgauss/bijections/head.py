@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from skgauss.bijections._arguments import check_scales
+from skgauss.bijections._arguments import check_no_fall, check_scales
 from skgauss.bijections.base import (
     Array,
     Bijection,
@@ -83,6 +83,11 @@ class FixedSpline(Bijection):
     tail_parameter : array of shape (C, 2)
         Fixed. Its parameter.
 
+    Raises
+    ------
+    ValueError
+        If knots or images fall, or a slope is not positive.
+
     References
     ----------
     Gregory & Delbourgo (1982), Piecewise rational quadratic interpolation to monotonic data,
@@ -106,6 +111,11 @@ class FixedSpline(Bijection):
     slope: Array = fixed()
     tail_law: Array = fixed()
     tail_parameter: Array = fixed()
+
+    def __post_init__(self):
+        check_no_fall("x", self.x)
+        check_no_fall("z", self.z)
+        check_scales("slope", self.slope)
 
     @property
     def spline(self) -> TailedSpline:

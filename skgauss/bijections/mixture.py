@@ -17,6 +17,7 @@ from jax.scipy.special import ndtri
 from numpy.polynomial import chebyshev
 from scipy.special import erfcx
 
+from skgauss.bijections._arguments import check_scales
 from skgauss.bijections.base import (
     Array,
     Bijection,
@@ -304,6 +305,11 @@ class FixedMixture(Bijection):
     guard : float
         Static.
 
+    Raises
+    ------
+    ValueError
+        If a standard deviation is not positive.
+
     References
     ----------
     Rosenblatt (1952), Remarks on a multivariate transformation, Annals of Mathematical
@@ -327,6 +333,9 @@ class FixedMixture(Bijection):
     low: Array = fixed()
     high: Array = fixed()
     guard: float = static(default=3e-5)
+
+    def __post_init__(self):
+        check_scales("scales", self.scales)
 
     @classmethod
     def from_map(cls, mixture: GaussianMixtureMap) -> FixedMixture:

@@ -101,3 +101,11 @@ def test_no_parameter_makes_it_singular(log_scale):
     z, log_det = layer.transform_and_log_det(jnp.ones(1))
     assert np.isfinite([float(z[0]), float(log_det)]).all()
     assert float(layer.inverse(z)[0]) == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e30, 1e37])
+def test_a_batch_of_any_unit_has_a_spread(unit):
+    """Where squares are not finite in single precision, too."""
+    batch = (np.random.default_rng(0).normal(size=(200, 3)) * unit).astype(np.float32)
+    scale = np.asarray(ActNorm.from_data(batch).scale)
+    np.testing.assert_allclose(scale, batch.astype(float).std(axis=0), rtol=1e-5)

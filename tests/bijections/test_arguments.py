@@ -18,7 +18,9 @@ from skgauss.bijections import (
     ElementwiseAffine,
     ElementwiseSpline,
     FixedAffine,
+    FixedMixture,
     FixedRotation,
+    FixedSpline,
     GlowStack,
     HouseholderRotation,
     Invertible1x1Conv,
@@ -29,6 +31,8 @@ from skgauss.bijections import (
     partition,
 )
 from skgauss.bijections.base import fixed, register
+from skgauss.marginals import SplineMarginal
+from skgauss.mixture import GaussianMixtureMap
 from tests.registry import CASES, build
 
 KEY = jax.random.key(0)
@@ -90,8 +94,10 @@ def test_numbers(make, name, number):
 
 @pytest.mark.parametrize("order", [[0, 0, 1], [1, 2, 3], [[1, 0], [1, 1]], [0.0, 1.0]])
 def test_permutations(order):
-    with pytest.raises(ValueError, match="permutation must hold every integer from 0 to C - 1"):
-        Permutation(np.array(order))
+    layers = Permutation.init(KEY, 2), Invertible1x1Conv.init(KEY, 2)
+    for layer in layers:
+        with pytest.raises(ValueError, match="permutation must hold every integer from 0 to C - 1"):
+            dataclasses.replace(layer, permutation=np.array(order))
 
 
 @pytest.mark.parametrize("matrix", [2 * np.eye(3), np.ones((3, 3)), np.eye(3)[:2], np.eye(3)[0]])
@@ -104,6 +110,28 @@ def test_rotations(matrix):
 def test_scales(scale):
     with pytest.raises(ValueError, match="scale must be positive, got"):
         FixedAffine(np.zeros(2), np.array([1.0, scale]))
+
+
+def test_fixed_maps_that_are_none():
+    spline = SplineMarginal().fit(np.arange(30.0)[:, None]).spline_
+    with pytest.raises(ValueError, match=r"x must not fall along its last axis, got \[\["):
+        FixedSpline(*spline._replace(x=-spline.x))
+    with pytest.raises(ValueError, match="z must not fall"):
+        FixedSpline(*spline._replace(z=-spline.z))
+    with pytest.raises(ValueError, match="slope must be positive"):
+        FixedSpline(*spline._replace(slope=-spline.slope))
+    bound = np.full(2, 9.0)
+    mixture = GaussianMixtureMap.from_moments([1.0], np.zeros((1, 2)), [np.eye(2)], -bound, bound)
+    with pytest.raises(ValueError, match="scales must be positive"):
+        dataclasses.replace(FixedMixture.from_map(mixture), scales=-mixture.scales)
+
+
+def test_a_chain_of_nothing_is_the_identity():
+    nothing = Chain(())
+    assert nothing.transform(np.array([1.0, 2.0])).tolist() == [1.0, 2.0]
+    assert float(nothing.log_density(np.array([1.0, 2.0]))) == pytest.approx(
+        -2.5 - np.log(2 * np.pi), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
