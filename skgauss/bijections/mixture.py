@@ -385,17 +385,25 @@ class FixedMixture(Bijection):
                 return self._through_channels(chunk, visit)
             low, high = (jnp.asarray(end, chunk.dtype)[:, None] for end in (self.low, self.high))
             inside = jnp.all((low <= chunk) & (chunk <= high), axis=0)
+            blank = jnp.any(jnp.isnan(chunk), axis=0)
             near = self._through_channels(jnp.where(inside, chunk, low), within)
             far = functools.partial(self._through_channels, chunk, visit)
-            beyond = jax.lax.cond(jnp.all(inside), lambda: near, far)
-            return [jnp.where(inside, *both) for both in zip(near, beyond, strict=True)]
+            beyond = jax.lax.cond(jnp.all(inside | blank), lambda: near, far)
+            found = [jnp.where(inside, *both) for both in zip(near, beyond, strict=True)]
+            return [jnp.where(blank, jnp.nan, values) for values in found]
+
+        def run_if_any(chunk):
+            nothing = jnp.full_like(chunk, jnp.nan)
+            like = jax.eval_shape(run, chunk)
+            blank = jnp.all(jnp.isnan(chunk))
+            return jax.lax.cond(blank, lambda: [nothing for _ in like], lambda: list(run(chunk)))
 
         if n <= size:
             return run(values)
         n_chunks = -(-n // size)
         padded = jnp.pad(values, ((0, 0), (0, n_chunks * size - n)), mode="edge")
         chunks = jnp.moveaxis(padded.reshape(n_channels, n_chunks, size), 1, 0)
-        done = jax.lax.map(run, chunks)
+        done = jax.lax.map(run if within is None else run_if_any, chunks)
         return [jnp.moveaxis(part, 0, 1).reshape(n_channels, -1)[:, :n] for part in done]
 
     def _through_channels(self, values, visit):

@@ -83,6 +83,20 @@ def test_rows_in_the_range_are_mapped_to_the_same_bits_beside_rows_that_are_not(
             np.testing.assert_array_equal(inside, beside)
 
 
+def test_positions_without_a_number_stay_so_and_change_no_other():
+    """Whole chunks of them, which cost nothing, and some beside others."""
+    layer, rows = mixture_layer(), np.tile(ROWS[:1000], (4, 1))
+    gone = np.arange(len(rows)) >= 1500
+    gone[[3, 700]] = True
+    holed = np.where(gone[:, None], np.nan, rows)
+    holed[3] = [0.0, np.nan]
+    with jax.enable_x64(True):
+        method = jax.jit(lambda x: (*layer._forward(x), layer._log_density(x)))
+        for full, found in zip(method(rows.T), method(holed.T), strict=True):
+            assert np.isnan(found[..., gone]).all()
+            np.testing.assert_array_equal(found[..., ~gone], full[..., ~gone])
+
+
 @pytest.mark.slow
 def test_whole_numbers_and_half_precision_are_events():
     layer = mixture_layer()
