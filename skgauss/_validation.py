@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -109,11 +109,25 @@ def _check_unmasked(X: Any, table: str) -> None:
         )
 
 
+def _check_container(X: Any, table: str) -> None:
+    """Refuse what holds no table, or none yet."""
+    if type(X).__name__ == "LazyFrame":
+        raise TypeError(f"{table} is a LazyFrame, which has no rows yet: give {table}.collect().")
+    if isinstance(X, Mapping | Iterator):
+        raise TypeError(
+            f"{table} must be an array, a frame or a list of rows, got {type(X).__name__}: give "
+            + (f"pandas.DataFrame({table})." if isinstance(X, Mapping) else f"list({table}).")
+        )
+
+
 def _check_columns(X: Any, table: str = "X") -> None:
     """Refuse masked cells, columns of one name, and dates, which NumPy would take for numbers."""
+    _check_container(X, table)
     _check_unmasked(X, table)
     is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
     names = list(X.columns) if is_frame else []
+    if is_frame and not names:
+        raise ValueError(f"{table} has 0 feature(s), no columns: a minimum of 1 is required.")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{table} has more than one column called {twice}: rename them.")
     dates = [

@@ -156,3 +156,19 @@ def test_columns_of_one_name_are_named():
     table = pd.DataFrame(np.ones((3, 3)), columns=["a", "b", "a"])
     with pytest.raises(ValueError, match=r"more than one column called \['a'\]"):
         SplineMarginal().fit(table)
+
+
+@pytest.mark.parametrize(
+    ("table", "error", "message"),
+    [
+        (pl.LazyFrame({"a": [1.0, 2.0]}), TypeError, r"X is a LazyFrame.*give X.collect\(\)"),
+        ({"a": [1.0, 2.0]}, TypeError, r"got dict: give pandas.DataFrame\(X\)"),
+        (iter([[1.0], [2.0]]), TypeError, r"got list_iterator: give list\(X\)"),
+        (pd.DataFrame(), ValueError, r"X has 0 feature\(s\), no columns"),
+        (pl.DataFrame(), ValueError, r"X has 0 feature\(s\), no columns"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_what_holds_no_table(table, error, message):
+    with pytest.raises(error, match=message):
+        SplineMarginal().fit(table)
