@@ -68,7 +68,7 @@ except ValueError as error:
 # look for everything that is no number; `set_output` keeps the names, so that later messages, and
 # reasons, name columns too.
 
-text = make_pipeline(SimpleImputer(strategy="most_frequent"), OrdinalEncoder())
+text = make_pipeline(OrdinalEncoder(), SimpleImputer(strategy="most_frequent"))
 prepare = make_column_transformer(
     (text, make_column_selector(dtype_exclude="number")),
     remainder=SimpleImputer(strategy="median"),

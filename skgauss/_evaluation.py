@@ -41,7 +41,7 @@ def _unmap(params, held, z):
     return combine(params, held)._inverse(z.T)[0].T
 
 
-def block_size() -> int:
+def block_size(on_cpu: int = _BLOCK) -> int:
     """Rows that are evaluated at once.
 
     Examples
@@ -50,7 +50,7 @@ def block_size() -> int:
     >>> block_size() >= 1024
     True
     """
-    return _BLOCK if jax.default_backend() == "cpu" else _LARGE_BLOCK
+    return on_cpu if jax.default_backend() == "cpu" else _LARGE_BLOCK
 
 
 def _compiled(function, flow, X):

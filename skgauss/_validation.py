@@ -105,7 +105,7 @@ def _check_unmasked(X: Any, table: str) -> None:
         raise ValueError(
             f"{table} has {int(X.mask.sum())} masked cells, the first of them {table}[{first}]. "
             "Arrays without any are accepted: drop the rows that have them, or fill them, for "
-            f"example {table}.filled(np.nan) with sklearn.impute after it."
+            f"example {table}.astype(float).filled(np.nan) with sklearn.impute after it."
         )
 
 
@@ -195,8 +195,9 @@ def _text_message(X: Any, text: dict[Any, tuple[Any, bool]], table: str = "X") -
     if missing:
         message += (
             f", and cells are missing in {missing}. Encode and impute first: "
-            "make_column_transformer((make_pipeline(SimpleImputer(strategy='most_frequent'), "
-            f"OrdinalEncoder()), {names}), remainder=SimpleImputer(strategy='median'))."
+            "make_column_transformer((make_pipeline(OrdinalEncoder(), "
+            f"SimpleImputer(strategy='most_frequent')), {names}), "
+            "remainder=SimpleImputer(strategy='median'))."
         )
     else:
         message += (
@@ -265,7 +266,7 @@ def _check_finite(X: np.ndarray, label: Any, table: str = "X") -> None:
             )
         raise ValueError(
             f"Input {table} contains infinity (inf) {where}. Only finite values are accepted: drop "
-            "or impute such rows (sklearn.impute) first."
+            "such rows, or turn infinity into NaN and impute it (sklearn.impute) first."
         )
 
 
@@ -351,6 +352,11 @@ def _checked_weight(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
     if sample_weight is None:
         return None
     _check_unmasked(sample_weight, "sample_weight")
+    given = np.asarray(sample_weight)
+    if given.dtype.kind == "f" and not np.isfinite(given).all():
+        i = int(np.argmin(np.isfinite(given)))
+        told = "NaN" if np.isnan(given.flat[i]) else "infinity"
+        raise ValueError(f"Input sample_weight contains {told} in row {i}: give finite weights.")
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if weight.min() < 0:
         raise ValueError(
@@ -436,10 +442,11 @@ def validate_latents(X: Any, n_features: int, names: np.ndarray) -> np.ndarray:
             f"got {columns}."
         )
     _check_unmasked(X, "X")
-    X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+    X = check_array(X, dtype=[np.float64, np.float32], input_name="X", ensure_all_finite=False)
     if X.shape[1] != n_features:
         raise ValueError(
             f"inverse_transform takes one latent per column of the table, {n_features}; "
             f"X has {X.shape[1]} columns."
         )
+    _check_finite(X, lambda j: f"column {names[j]!r}")
     return X

@@ -153,7 +153,8 @@ class BaseGaussianizer(
 
     def _blocks(self, function: Callable, X: np.ndarray) -> Iterator[tuple[slice, Any]]:
         """Apply `function` to float64 blocks of rows, ``n_jobs`` at a time, in order."""
-        starts = range(0, len(X), self._block_size * _BLOCKS_PER_TASK)
+        size = self._rows_at_once()
+        starts = range(0, len(X), size * _BLOCKS_PER_TASK)
         tasks = [slice(i, min(i + starts.step, len(X))) for i in starts]
         evaluate = delayed(_evaluate)
         try:
@@ -161,11 +162,15 @@ class BaseGaussianizer(
         except ValueError:  # the backend in force gives no results one by one
             workers = parallel(self.n_jobs)
         with one_blas_thread():
-            results = workers(evaluate(function, X[task], self._block_size) for task in tasks)
+            results = workers(evaluate(function, X[task], size) for task in tasks)
             for task, blocks in zip(tasks, results, strict=True):
                 for i, value in enumerate(blocks):
-                    start = task.start + i * self._block_size
-                    yield slice(start, min(start + self._block_size, task.stop)), value
+                    start = task.start + i * size
+                    yield slice(start, min(start + size, task.stop)), value
+
+    def _rows_at_once(self) -> int:
+        """Rows of a block; no property, which looking at an estimator would evaluate."""
+        return self._block_size
 
     def _latents(self, X: np.ndarray) -> np.ndarray:
         """Latents of validated rows, in their precision."""

@@ -40,6 +40,7 @@ _PRIOR_ROWS = 3.0
 _LEAST_VARIANCE = 1e-3  # along any axis, in units of the columns' scales squared
 _TOL, _MAX_ITER = 3e-4, 20  # nats per column
 _FARTHEST = 1e100  # units: beyond, all are as far
+_FILLED = 1e6  # units: a row learned from that is farther has what stands for no number
 _LOG_2PI = math.log(2 * math.pi)
 
 
@@ -116,7 +117,9 @@ class CrossedMixture:
         X, n_folds = np.ascontiguousarray(Y.T), min(_N_FOLDS, Y.shape[1])
         self.single = single
         self.loc, self.scale = standardisation(X, weight)
-        columns = np.ascontiguousarray(((X - self.loc) / self.scale).T)
+        with np.errstate(over="ignore"):
+            units = np.clip((X - self.loc) / self.scale, -_FILLED, _FILLED)
+        columns = np.ascontiguousarray(units.T)
         shrinkage = Moments.of(columns, weight).shrinkage()
         fold = np.arange(len(X)) % n_folds
         self.mixtures = []

@@ -307,7 +307,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         """Make one pass over the rows given, at a constant learning rate.
 
         The first call fixes the head and every ActNorm's start, so give it rows that are
-        typical of the whole.
+        typical of the whole. Give some dozens at a time: row by row, each pulls the map its way.
 
         Parameters
         ----------
@@ -345,7 +345,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         X, weight = spread_copies(X, weight, self.noise_width_)
         split = self.early_stopping and not one_pass
         fraction = self.validation_fraction if split else 0.0
-        train, held_out = split_rows(len(X), fraction, rng, few_too=carry_on)
+        train, held_out = split_rows(len(X), fraction, rng, weight, few_too=carry_on)
         if carry_on:  # the same rows are held out, the others come in another order
             rng = np.random.default_rng([int(rng.integers(2**63)), self.n_iter_])
         table = Table(X, weight, self.noise_width_, rng, np.dtype(self.dtype))
@@ -370,7 +370,14 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         self.head_ = fitted_kind(self._parts()[0])
         config = configured(self, table, has_mixture(self._parts()[0]))
         # The rows are mapped before the clock is read.
-        rows = None if only_head else self._behind_head(table, train, held_out)
+        unjudged = carry_on and split and not len(held_out)
+        if unjudged:
+            warn(
+                f"{len(X)} rows are too few to judge whether training on them gains anything: what "
+                "was fitted stays. Give 20 or more, or set early_stopping=False.",
+                UserWarning,
+            )
+        rows = None if only_head or unjudged else self._behind_head(table, train, held_out)
         options = training_options(self, config, one_pass, time.monotonic() - started)
         if carry_on:  # one of many short calls may gain less than shows, where rows are many
             few = weight.sum() < FIT_AGAIN_BELOW
@@ -489,9 +496,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         self.stopped_by_ = progress.stopped
         self.n_parameters_ = int(progress.best.size)
 
-    @property
-    def _block_size(self) -> int:  # type: ignore[override]
-        return block_size()
+    def _rows_at_once(self):
+        return block_size(self._block_size)
 
     def _forward(self, X):
         return map_rows(self.flow_, X)

@@ -20,6 +20,7 @@ from skgauss.mixture_growth import (
 )
 from skgauss.resolution import column_resolution
 from skgauss.table import Columns
+from skgauss.weighted import is_heavy
 
 __all__ = [
     "fit_marginal",
@@ -181,7 +182,9 @@ def _size_by_folds(table, candidates, n_ladders):
     fold = np.arange(n_rows) * _N_FOLDS // n_rows
     total = np.zeros(len(candidates))
     for k in np.unique(fold):
-        out = fold == k
+        out = (fold == k) & ~is_heavy(table.weight)
+        if not out.any():
+            continue
         gain = held_out_likelihoods(
             table.Y.T[~out],
             table.weight[~out],

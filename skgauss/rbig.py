@@ -37,7 +37,7 @@ from skgauss.resolution import noise_width, spread_copies
 from skgauss.rotations import ROTATIONS
 from skgauss.table import BLOCK_VALUES, Columns
 from skgauss.trace import Trace
-from skgauss.weighted import bounded, mean_and_error
+from skgauss.weighted import bounded, is_heavy, mean_and_error
 
 __all__ = ["RBIGTransformer"]
 
@@ -253,6 +253,9 @@ class RBIGTransformer(BaseGaussianizer):
 
     def _gaussianize(self, Y, weight, seed):
         """Fit with rows held out where there are enough, and again to all if they are few."""
+        if (heavy := is_heavy(weight)).any():  # the last to be held out
+            order = np.argsort(heavy, kind="stable")
+            Y, weight = np.ascontiguousarray(Y[:, order]), weight[order]
         n_held_out = self._n_held_out(weight)
         heads = {None: [False], "mixture": [True], "auto": [False, True]}[self.head]
         if not n_held_out:
@@ -274,7 +277,7 @@ class RBIGTransformer(BaseGaussianizer):
 
     def _n_held_out(self, weight):
         """Number of distinct rows, first in the canonical order, that are held out."""
-        n_rows = weight.sum()
+        n_rows = weight[~is_heavy(weight)].sum()
         if self.stopping is None or n_rows < _MIN_ROWS_TO_SPLIT or len(weight) < 4:
             return 0
         least = min(_MIN_HELD_OUT, n_rows / 4)

@@ -9,6 +9,7 @@ from skgauss.content import row_keys
 from skgauss.head import head_forward, repays_compilation
 from skgauss.resolution import is_discrete
 from skgauss.training import N_THREADS, Rows
+from skgauss.weighted import is_heavy
 
 __all__ = [
     "FULL_BATCH",
@@ -23,7 +24,7 @@ FULL_BATCH = 512  # rows; below, one batch holds the table
 INIT_ROWS = 4096  # that ActNorm sees
 _CACHE_BYTES = 1 << 28
 _MIN_ROWS_TO_SPLIT = 100
-_MIN_ROWS_TO_JUDGE = 5  # by one of them
+_MIN_ROWS_TO_JUDGE, _JUDGES = 20, 0.2  # rows, and the share of so few that judges
 _MAX_HELD_OUT = 10_000
 _BLOCK = 1 << 13
 _COPIED = 0.05  # share of the rows that are copies of others, from which they are merged
@@ -68,7 +69,14 @@ def canonical_rows(X: np.ndarray, sample_weight: np.ndarray | None):
     return X[first[order]], np.bincount(index.ravel(), weight)[order]
 
 
-def split_rows(n_rows: int, fraction: float, rng: np.random.Generator, *, few_too: bool = False):
+def split_rows(
+    n_rows: int,
+    fraction: float,
+    rng: np.random.Generator,
+    weight: np.ndarray | None = None,
+    *,
+    few_too: bool = False,
+):
     """Hold out a random share of the rows, at most 10,000; none of a table below 100 rows.
 
     Parameters
@@ -76,8 +84,10 @@ def split_rows(n_rows: int, fraction: float, rng: np.random.Generator, *, few_to
     n_rows : int
     fraction : float
     rng : numpy.random.Generator
+    weight : array of shape (n_rows,), default=None
+        Heavy rows (`skgauss.weighted.is_heavy`) are not held out.
     few_too : bool, default=False
-        Hold out a fifth of fewer rows, if there are five: what was learned from others must not be
+        Hold out a fifth of fewer rows, if there are 20: what was learned from others must not be
         lost by learning them by heart.
 
     Returns
@@ -98,9 +108,11 @@ def split_rows(n_rows: int, fraction: float, rng: np.random.Generator, *, few_to
     if not fraction or n_rows < (_MIN_ROWS_TO_JUDGE if few_too else _MIN_ROWS_TO_SPLIT):
         return np.arange(n_rows), np.arange(0)
     if n_rows < _MIN_ROWS_TO_SPLIT:
-        fraction = max(fraction, 1 / _MIN_ROWS_TO_JUDGE)
+        fraction = max(fraction, _JUDGES)
     n_held_out = max(1, min(int(fraction * n_rows), _MAX_HELD_OUT))
     order = rng.permutation(n_rows)
+    if weight is not None and is_heavy(weight).any():
+        order = order[np.argsort(is_heavy(weight)[order], kind="stable")]
     return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
 

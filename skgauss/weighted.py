@@ -6,12 +6,45 @@ import math
 
 import numpy as np
 
-__all__ = ["LARGEST_GAIN", "ROUNDING", "bounded", "exceeds", "mean_and_error", "root_mean_square"]
+__all__ = [
+    "LARGEST_GAIN",
+    "ROUNDING",
+    "bounded",
+    "exceeds",
+    "is_heavy",
+    "mean_and_error",
+    "root_mean_square",
+]
 
 LARGEST_GAIN = 5.0  # nats that a row counts at most, for one of two maps or against it
 ROUNDING = 1e-7  # nats; a smaller gain is none
 _SPREADS = 10.0  # median distances from the median; of a normal, nearly seven standard deviations
+_HEAVY, _HEAVIER = 0.01, 10.0  # of the weight of all rows; times the mean weight
 _FEW = 0.005  # of the rows, or four where these are more, up to a quarter
+
+
+def is_heavy(weight: np.ndarray) -> np.ndarray:
+    """Tell which rows stand for so many that they are not to be held out: copies that were merged.
+
+    Without such a row nothing would be learned of a hundredth of the table, or more; and it alone
+    would judge.
+
+    Parameters
+    ----------
+    weight : array of shape (n,)
+
+    Returns
+    -------
+    heavy : array of bool of shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgauss.weighted import is_heavy
+    >>> np.flatnonzero(is_heavy(np.append(np.ones(400), 600.0))).tolist()
+    [400]
+    """
+    return weight > max(_HEAVY * weight.sum(), _HEAVIER * weight.mean())
 
 
 def root_mean_square(values: np.ndarray, weight: np.ndarray) -> float:

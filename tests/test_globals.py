@@ -249,3 +249,15 @@ def test_sample_weight_is_routed_through_a_pipeline(name):
     direct = clone(ESTIMATORS[name]).fit(scaled, sample_weight=weight)
     assert score == direct.score(scaled, sample_weight=weight)
     assert score != clone(direct).fit(scaled).score(scaled)
+
+
+def test_looking_at_a_flow_does_not_start_jax(monkeypatch):
+    """Or a process that is forked from the one that looked would wait for ever."""
+    model = fitted("glow", "small")
+
+    def refused():
+        raise AssertionError("JAX was asked for its devices")
+
+    monkeypatch.setattr("jax.default_backend", refused)
+    assert "score_samples" in dir(model)
+    model._repr_html_()

@@ -267,3 +267,13 @@ def test_partial_fit_does_not_spoil_its_start():
     X, new = two_moons(500, seed=0), two_moons(2000, seed=1)
     head = GlowGaussianizer(max_time=1.0, random_state=0).fit(X).score(new)
     assert GlowGaussianizer(random_state=0).partial_fit(X).score(new) > head - 0.1
+
+
+def test_rows_too_few_to_judge_by_change_nothing():
+    rng = np.random.default_rng(0)
+    flow = glow(warm_start=True, max_iter=2).fit(rng.normal(size=(200, 2)))
+    new = rng.normal(size=(50, 2))
+    before = flow.score_samples(new)
+    with pytest.warns(UserWarning, match="3 rows are too few to judge.*Give 20 or more"):
+        flow.fit(rng.normal(size=(3, 2)))
+    np.testing.assert_array_equal(flow.score_samples(new), before)

@@ -549,3 +549,17 @@ def test_what_is_trimmed_for_an_estimator_hangs_on_the_rows_alone(n_rows):
     np.testing.assert_allclose(scores(X[order]), scores(X), rtol=1e-9)
     copies = scores(np.repeat(X, weight, axis=0))
     np.testing.assert_allclose(scores(X, sample_weight=weight), copies, rtol=1e-9)
+
+
+def test_values_that_stand_for_no_number_change_no_other_row_s_score():
+    """A few cells as large as a fill value, however large, in the rows that are learned from."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3)) @ np.array([[1, 0.9, 0], [0, 0.4, 0], [0, 0, 1.0]])
+    scores = []
+    for fill in (1e10, 1e20, 1e160):
+        filled = X.copy()
+        filled[:3] = fill
+        detector = DensityOutlierDetector(random_state=0).fit(filled)
+        assert (detector.predict(filled[:3]) == -1).all()
+        scores.append(detector.score_samples(X[3:]))
+    np.testing.assert_allclose(scores[1:], [scores[0]] * 2, rtol=1e-6)

@@ -222,3 +222,16 @@ def test_noise_is_chosen_with_weights_as_copies():
     weighted = _held_out_likelihood(Z, weight, fold)
     copied = _held_out_likelihood(Z[copies], np.ones(len(copies)), fold[copies])
     np.testing.assert_allclose(weighted, copied)
+
+
+def test_a_row_that_stands_for_many_is_never_held_out():
+    """It alone would judge, and nothing would be learned of it."""
+    weight = np.ones(1000)
+    weight[7] = 600.0
+    for seed in range(30):
+        train, held_out = split_rows(1000, 0.1, np.random.default_rng(seed), weight)
+        assert 7 in train
+        assert len(held_out) == 100
+    plain = split_rows(1000, 0.1, np.random.default_rng(0))
+    even = split_rows(1000, 0.1, np.random.default_rng(0), np.full(1000, 2.0))
+    np.testing.assert_array_equal(even[1], plain[1])

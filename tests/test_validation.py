@@ -172,3 +172,19 @@ def test_columns_of_one_name_are_named():
 def test_what_holds_no_table(table, error, message):
     with pytest.raises(error, match=message):
         SplineMarginal().fit(table)
+
+
+def test_latents_and_weights_that_are_not_finite_are_told_by_place():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    model = SplineMarginal().fit(X)
+    with pytest.raises(ValueError, match=r"NaN in column 'x1', first in row 0"):
+        model.inverse_transform([[0.0, np.nan]])
+    with pytest.raises(ValueError, match="sample_weight contains NaN in row 49"):
+        model.fit(X, sample_weight=np.r_[np.ones(49), np.nan])
+
+
+def test_the_cure_of_masked_whole_numbers_works():
+    X = np.ma.masked_equal([[1, 2], [3, -999], [5, 6]], -999)
+    with pytest.raises(ValueError, match=r"X.astype\(float\).filled\(np.nan\)"):
+        SplineMarginal().fit(X)
+    assert np.isnan(X.astype(float).filled(np.nan)).sum() == 1

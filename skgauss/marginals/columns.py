@@ -15,7 +15,7 @@ from scipy.special import ndtri
 
 from skgauss.spline import TailedSpline, tailed_forward
 from skgauss.tails import LOG, POWER, tail_forward
-from skgauss.weighted import LARGEST_GAIN, root_mean_square
+from skgauss.weighted import LARGEST_GAIN, is_heavy, root_mean_square
 
 __all__ = [
     "ColumnSpline",
@@ -359,7 +359,7 @@ def likeliest(
     fold = np.minimum((place * (_N_FOLDS / n_rows)).astype(int), _N_FOLDS - 1)
     gains, weights = [], []
     for k in range(_N_FOLDS if n_rows < folds_below else 1):
-        out = fold == k
+        out = (fold == k) & ~is_heavy(weight)
         if not out.any() or out.all():
             continue
         held_out, train = column[out], distinct(column[~out], weight[~out])
