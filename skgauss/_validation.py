@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -113,7 +114,7 @@ def _check_container(X: Any, table: str) -> None:
     """Refuse what holds no table, or none yet."""
     if type(X).__name__ == "LazyFrame":
         raise TypeError(f"{table} is a LazyFrame, which has no rows yet: give {table}.collect().")
-    if isinstance(X, Mapping | Iterator):
+    if isinstance(X, Mapping | Iterator) and not issparse(X):  # some are mappings
         raise TypeError(
             f"{table} must be an array, a frame or a list of rows, got {type(X).__name__}: give "
             + (f"pandas.DataFrame({table})." if isinstance(X, Mapping) else f"list({table}).")

@@ -190,8 +190,11 @@ class BaseGaussianizer(
     def _weigh(self, X: np.ndarray) -> np.ndarray:
         """Log-density of a block of rows."""
         z, log_det = self._forward(X)
+        total = np.full(len(z), z.shape[1] * math.log(2 * math.pi))
         with np.errstate(over="ignore"):  # of a latent beyond 1e154, the density is zero
-            return log_det - 0.5 * np.sum(z**2 + math.log(2 * math.pi), axis=1)
+            for column in z.T:  # a sum over an axis adds one row in another order
+                total += column**2
+        return log_det - 0.5 * total
 
     def _log_density(self, X: np.ndarray) -> np.ndarray:
         """Log-density of validated rows."""

@@ -21,6 +21,7 @@ from tests.estimators import (
     OTHER_COUPLINGS,
     OTHER_PARTS,
     fitted,
+    rbig,
     robust_scale,
     small_table,
     table,
@@ -486,3 +487,11 @@ def test_ties_are_named_with_their_step():
     with pytest.warns(TiedColumnWarning, match=r"column 1 \(step 0\.5\)") as told:
         clone(ESTIMATORS["glow"]).fit(X)
     assert told[0].filename == __file__  # not a line of the library
+
+
+def test_a_row_by_itself_has_the_bits_that_it_has_beside_others():
+    X = np.random.default_rng(0).normal(size=(60, 12))
+    model = rbig(max_layers=3).fit(X)
+    together = model.score_samples(X)
+    alone = np.array([model.score_samples(row[None])[0] for row in X])
+    np.testing.assert_array_equal(alone, together)
