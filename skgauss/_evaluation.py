@@ -53,15 +53,15 @@ def block_size(on_cpu: int = _BLOCK) -> int:
     return on_cpu if jax.default_backend() == "cpu" else _LARGE_BLOCK
 
 
-def _compiled(function, flow, X):
+def _compiled(function, flow, X, fill=np.nan):
     """What a compiled function gives of a block, in double precision.
 
-    What fills it up is NaN, with which a mixture loses no time. (The inverse would: it iterates.)
+    It is filled up with NaN, on which a mixture loses no time. (An inverse that iterates would.)
     """
     size = _BLOCK if len(X) <= _BLOCK else block_size()
-    how: dict = {"mode": "edge"} if function is _unmap else {"constant_values": np.nan}
+    filled = np.pad(X, ((0, -len(X) % size), (0, 0)), constant_values=fill)
     with jax.enable_x64(True):
-        out = function(*partition(flow), np.pad(X, ((0, -len(X) % size), (0, 0)), **how))
+        out = function(*partition(flow), filled)
     return jax.tree.map(lambda array: np.asarray(array)[: len(X)], out)
 
 
@@ -133,6 +133,6 @@ def unmap_rows(flow: Chain, Z: np.ndarray) -> np.ndarray:
         return head_inverse(head, turned(matrix.T, Z))
     head, *steps = flow.bijections
     if not isinstance(head, Chain) or not has_mixture(head):
-        return _compiled(_unmap, flow, Z)
+        return _compiled(_unmap, flow, Z, fill=0.0)
     # In NumPy only the rows that are not there yet go on.
-    return head_inverse(head, _compiled(_unmap, Chain(tuple(steps)), Z))
+    return head_inverse(head, _compiled(_unmap, Chain(tuple(steps)), Z, fill=0.0))

@@ -69,6 +69,15 @@ def warn_of_untrained(glow):
         )
 
 
+def warn_of_too_few(n_rows):
+    """Say that a warm start is not trained on so few rows."""
+    warn(
+        f"{n_rows} rows are too few to judge whether training on them gains anything: what was "
+        "fitted stays. Give 20 or more, or set early_stopping=False.",
+        UserWarning,
+    )
+
+
 def _same(value, default):
     """Whether a parameter has its default, as whatever sequence."""
     return np.asarray(value).tolist() == np.asarray(default).tolist()

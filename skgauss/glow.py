@@ -21,6 +21,7 @@ from skgauss._plan import (
     head_kind,
     leaves_steps_alone,
     training_options,
+    warn_of_too_few,
     warn_of_untrained,
 )
 from skgauss._start import compiling_steps, started_flow
@@ -144,6 +145,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         `random_state`, the rows held out. From 5,000 rows on any gain on them is kept. Fewer were
         all learned from in the end, so that those held out favour what is there: a gain must then
         be twice its standard error, and there may be none. What is gained in short fits adds up.
+        Fewer than 20 rows change nothing.
     n_jobs : int or None, default=None
         Threads that evaluate rows. Training uses two, whatever this says; on an accelerator, where
         JAX has one, a thread for each.
@@ -171,7 +173,8 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         The iteration that was kept; 0 where no steps are worth their training on the rows held out,
         or all time went to the head: then the head is the model, and the steps only turn it.
     stopped_by_ : {"max_iter", "early_stopping", "max_time", "diverged", "callback", "untrained"}
-        What ended the training; "untrained" where all time went to the head.
+        What ended the training; "untrained" where all time went to the head, or
+        rows were too few to judge what a warm start gains.
     n_parameters_ : int
         Trained parameters.
     training_noise_ : array of shape (n_features,)
@@ -372,11 +375,7 @@ class GlowGaussianizer(CallbackSupportMixin, BaseGaussianizer):
         # The rows are mapped before the clock is read.
         unjudged = carry_on and split and not len(held_out)
         if unjudged:
-            warn(
-                f"{len(X)} rows are too few to judge whether training on them gains anything: what "
-                "was fitted stays. Give 20 or more, or set early_stopping=False.",
-                UserWarning,
-            )
+            warn_of_too_few(len(X))
         rows = None if only_head or unjudged else self._behind_head(table, train, held_out)
         options = training_options(self, config, one_pass, time.monotonic() - started)
         if carry_on:  # one of many short calls may gain less than shows, where rows are many

@@ -111,7 +111,7 @@ def split_rows(
         fraction = max(fraction, _JUDGES)
     n_held_out = max(1, min(int(fraction * n_rows), _MAX_HELD_OUT))
     order = rng.permutation(n_rows)
-    if weight is not None and is_heavy(weight).any():
+    if weight is not None:  # the last to be held out
         order = order[np.argsort(is_heavy(weight)[order], kind="stable")]
     return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 

@@ -25,6 +25,10 @@ __all__ = [
 _ROUNDING = 1e-3
 
 
+def _told(values):
+    return np.array2string(np.asarray(values), precision=3, threshold=20).replace("\n", "")
+
+
 def _is_whole(value):
     return isinstance(value, Integral) and not isinstance(value, bool)
 
@@ -78,8 +82,7 @@ def check_scales(name: str, scales: Any) -> None:
     >>> check_scales("scale", np.ones(3))
     """
     if not is_traced(scales) and not np.all(np.asarray(scales) > 0):
-        told = np.array2string(np.asarray(scales), precision=3, threshold=20)
-        raise ValueError(f"{name} must be positive, got {told}.")
+        raise ValueError(f"{name} must be positive, got {_told(scales)}.")
 
 
 def check_no_fall(name: str, knots: Any) -> None:
@@ -96,8 +99,7 @@ def check_no_fall(name: str, knots: Any) -> None:
     >>> check_no_fall("x", np.array([[0.0, 1.0, 5.0]]))
     """
     if not is_traced(knots) and not np.all(np.diff(np.asarray(knots)) >= 0):
-        told = np.array2string(np.asarray(knots), precision=3, threshold=20).replace("\n", "")
-        raise ValueError(f"{name} must not fall along its last axis, got {told}.")
+        raise ValueError(f"{name} must not fall along its last axis, got {_told(knots)}.")
 
 
 def layer_sizes(sizes: Any) -> tuple[int, ...]:
@@ -166,8 +168,7 @@ def check_orthogonal(name: str, matrix: Any) -> None:
     Q = Q.astype(np.promote_types(Q.dtype, np.float32))
     is_square = Q.ndim >= 2 and Q.shape[-2] == Q.shape[-1]
     if not is_square or np.abs(Q @ np.swapaxes(Q, -1, -2) - np.eye(Q.shape[-1])).max() > _ROUNDING:
-        told = np.array2string(Q, precision=3, threshold=20).replace("\n", "")
-        raise ValueError(f"{name} must be an orthogonal matrix, got {told}.")
+        raise ValueError(f"{name} must be an orthogonal matrix, got {_told(Q)}.")
 
 
 def check_permutation(permutation: Any) -> None:

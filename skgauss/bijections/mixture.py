@@ -371,11 +371,12 @@ class FixedMixture(Bijection):
             jnp.asarray(self.scales, dtype).T,
         )
 
-    def _run(self, values, visit, within=None):
+    def _run(self, values, visit, within=None, n_out=2):
         """What a visit gives of every channel, a chunk of the positions at a time.
 
         Where `within` is given, it takes the place of that visit at positions in the range,
-        whatever positions are beside them.
+        whatever positions are beside them, and what it gives, `n_out` arrays, costs nothing for
+        chunks that are all NaN.
         """
         n_channels, n = values.shape
         size = max(16, _BLOCK // len(self.weights))
@@ -393,10 +394,9 @@ class FixedMixture(Bijection):
             return [jnp.where(blank, jnp.nan, values) for values in found]
 
         def run_if_any(chunk):
-            nothing = jnp.full_like(chunk, jnp.nan)
-            like = jax.eval_shape(run, chunk)
+            nothing = [jnp.full_like(chunk, jnp.nan)] * n_out
             blank = jnp.all(jnp.isnan(chunk))
-            return jax.lax.cond(blank, lambda: [nothing for _ in like], lambda: list(run(chunk)))
+            return jax.lax.cond(blank, lambda: nothing, lambda: list(run(chunk)))
 
         if n <= size:
             return run(values)
@@ -479,7 +479,7 @@ def _evaluated(params, held, x, way):
     reading = _Conditional.quantile if latents else _Conditional.log_density
     read = functools.partial(layer._read, reading=reading)
     within = functools.partial(layer._read_within, latents=latents)
-    *values, log_slope = layer._run(flat, read, within)
+    *values, log_slope = layer._run(flat, read, within, n_out=1 + latents)
     log_slope = jnp.sum(log_slope, axis=0).reshape(x.shape[1:])
     return (values[0].reshape(x.shape), log_slope) if latents else log_slope
 
